@@ -1,0 +1,31 @@
+"""Are a model's samples valid, are its intervals reliable, and how fast does it sample?
+
+One case a model and task: observe photographs, sample, reobserve the samples, score, and hold the
+result against `fixtures/thresholds.toml`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from invbench.timing import synchronized_clock
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from invbench.cases import Case
+    from invbench.suite import Suite
+
+
+@pytest.mark.benchmark(timer=synchronized_clock)
+def test_pair(case: Case, sampler: tuple, suite: Suite, benchmark: BenchmarkFixture) -> None:
+    """A pair is as valid and as calibrated as its limits say."""
+    benchmark.group = case.task
+    record = suite.run(case, *sampler, measure_rounds=benchmark.pedantic)
+
+    validity = {name: metric.mean for name, metric in record.validity.items()}
+    benchmark.extra_info.update(validity, coverage=record.interval.coverage)
+    failed = [check for check in record.checks if not check.passed]
+    assert not failed, record.reason

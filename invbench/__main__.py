@@ -1,0 +1,5 @@
+"""Run the command line with ``python -m invbench``."""
+
+from invbench.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,40 @@
+"""The command line: `verbs` parse and call, errors that have a name become an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from invbench.errors import InvbenchError, MissingDataError
+from invbench.exit_codes import ExitCode
+from invbench.verbs import env, limits, list, score, train  # noqa: A004 named after its verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = (list, train, score, limits, env)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: ExitCode = arguments.execute(arguments)
+    except InvbenchError as error:
+        sys.stderr.write(f"invbench: {type(error).__name__}: {error}\n")
+        return ExitCode.MISSING if isinstance(error, MissingDataError) else ExitCode.USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("invbench: interrupted; what was stored is intact\n")
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="invbench", description="Judge generative models for inverse problems."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for verb in VERBS:
+        verb.add(verbs.add_parser)
+    return parser

@@ -1,0 +1,69 @@
+"""Named errors. Each says what was wrong and what to do about it."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class InvbenchError(Exception):
+    """Base of every error that invbench raises on purpose."""
+
+
+class InvalidImagesError(InvbenchError, ValueError):
+    """Images break the convention: float32, [..., C, H, W], finite, in [0, 1]."""
+
+
+class InvalidSamplesError(InvalidImagesError):
+    """A sampler returned something that is not a batch of images of the right shape."""
+
+
+class UnreadableImageError(InvbenchError, OSError):
+    """An image file is missing, damaged, or of a kind that has no unambiguous RGB reading."""
+
+
+class EmptyFolderError(InvbenchError, OSError):
+    """A folder holds no image to work on."""
+
+
+class MissingDataError(InvbenchError, LookupError):
+    """Ids, files or weights that the work needs are not there."""
+
+
+class UnknownNameError(InvbenchError, LookupError):
+    """A name is not in the registry it was looked up in."""
+
+    @classmethod
+    def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """Build the error that lists the nearest known names, or all of them.
+
+        >>> str(UnknownNameError.among("model", "chimel", ["chimle", "ddrm"]))
+        "unknown model 'chimel'; did you mean chimle?"
+        """
+        known = sorted(known)
+        nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(known)}"
+        return cls(f"unknown {kind} {name!r}; {hint}")
+
+
+class MissingCheckpointError(MissingDataError):
+    """No trained weights were found for a model and task."""
+
+
+class CorruptCheckpointError(InvbenchError, OSError):
+    """A checkpoint file is truncated, damaged or of no known format."""
+
+
+class ForeignCheckpointError(InvbenchError, ValueError):
+    """A checkpoint belongs to another model, task or configuration."""
+
+
+class StorageError(InvbenchError, OSError):
+    """A result could not be written; everything stored before is intact."""
+
+
+class InvalidRecordError(InvbenchError, ValueError):
+    """A stored record is damaged or does not follow its schema."""

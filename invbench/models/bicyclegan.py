@@ -1,0 +1,22 @@
+"""BicycleGAN (Zhu et al., NIPS 2017): a code for each output, recoverable from it.
+
+A U-Net generator reads the code at every level. Training joins two cycles: target to code to
+target, and code to output to code (`training.bicyclegan`).
+"""
+
+from __future__ import annotations
+
+from invbench.models import Method
+from invbench.models.gan import UnetSampler, build_unet, configure_unet, rename_official
+
+__all__ = ["METHOD", "rename_official"]
+
+METHOD = Method(
+    name="bicyclegan",
+    family="gan",
+    source="arXiv:1711.11586",
+    configure=configure_unet,
+    build=build_unet,
+    sampler=UnetSampler,
+    stem=lambda task, _: f"bicyclegan-{task}",
+)

@@ -1,0 +1,138 @@
+"""Checkpoint files: safetensors with half-precision weights and a card that says what they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from invbench.errors import CorruptCheckpointError, ForeignCheckpointError, MissingCheckpointError
+from invbench.files import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from invbench.models import Method, Sampler
+
+FORMAT = "invbench.checkpoint/1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's identity, for records.
+
+    Attributes:
+        path: the file.
+        sha256: of its bytes.
+        bytes: its size.
+        card: how it was trained, as written by `invbench train`.
+    """
+
+    path: Path
+    sha256: str
+    bytes: int
+    card: dict[str, Any]
+
+
+def describe(config: Any) -> str:
+    """Return a configuration as canonical JSON; equal configurations give equal text."""
+    return json.dumps(asdict(config), sort_keys=True)
+
+
+def save_checkpoint(
+    path: Path, weights: Mapping[str, Tensor], *, method: str, stem: str, config: Any, card: Any
+) -> None:
+    """Write weights in half precision, whole or not at all.
+
+    Args:
+        path: the file to write.
+        weights: a state dict.
+        method: model id.
+        stem: what `Method.stem` gives: the method with the task it was trained for.
+        config: the configuration that builds the network.
+        card: JSON-able facts on the training.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    halves = {key: value.detach().cpu().half().contiguous() for key, value in weights.items()}
+    metadata = {
+        "format": FORMAT,
+        "method": method,
+        "stem": stem,
+        "configuration": describe(config),
+        "card": json.dumps(card, sort_keys=True),
+    }
+    with atomic_write(path) as stream:
+        stream.write(save(halves, metadata=metadata))
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file's tensors, as float32, and its metadata.
+
+    Raises:
+        MissingCheckpointError: if there is no such file.
+        CorruptCheckpointError: if it is not a whole safetensors file, or a weight is not finite.
+    """
+    if not path.is_file():
+        raise MissingCheckpointError(f"{path}: no such checkpoint; train one with `invbench train`")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CorruptCheckpointError(f"{path}: damaged or not safetensors ({error})") from error
+    for key, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise CorruptCheckpointError(f"{path}: {key} is not finite; training had diverged")
+    return weights, metadata
+
+
+def load_checkpoint(
+    path: Path, *, method: Method, task: str, configuration: str, device: torch.device | str = "cpu"
+) -> tuple[Sampler, Checkpoint]:
+    """Build a method's sampler from a checkpoint file.
+
+    Raises:
+        MissingCheckpointError: if there is no such file.
+        CorruptCheckpointError: if the file is damaged.
+        ForeignCheckpointError: if it belongs to another model, task or configuration.
+    """
+    weights, metadata = load_weights(path)
+    config = method.configure(task, configuration)
+    stem = method.stem(task, configuration)
+    if metadata.get("format") != FORMAT:
+        raise ForeignCheckpointError(
+            f"{path}: not written by invbench; see `invbench import-checkpoint`"
+        )
+    if (metadata["method"], metadata["stem"]) != (method.name, stem):
+        raise ForeignCheckpointError(f"{path}: holds {metadata['stem']}, not {stem}")
+    if metadata["configuration"] != describe(method.network_config(config)):
+        raise ForeignCheckpointError(
+            f"{path}: was built with other sizes than configuration {configuration!r}; "
+            "choose the profile it was trained for"
+        )
+    network = method.build(config)
+    _fill(network, weights, path)
+    network.eval().requires_grad_(requires_grad=False).to(device)
+    content = path.read_bytes()
+    identity = Checkpoint(
+        path, sha256(content).hexdigest(), len(content), json.loads(metadata["card"])
+    )
+    return method.sampler(network, config), identity
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights whose names and shapes must be the network's own, all of them."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ForeignCheckpointError(f"{path}: does not fit the network ({error})") from error

@@ -1,0 +1,82 @@
+"""What the samplers on an unconditional diffusion prior share: its schedule and its times.
+
+The prior is a network that predicts the noise in ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise`` of
+an image in [-1, 1], where ``a_t`` is `ALPHA_BARS` at t in 0, ..., 999.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Denoiser = Callable[["Tensor", "Tensor"], "Tensor"]
+"""Predicts the noise in images ``[N, 3, H, W]`` diffused for times ``[N]``."""
+
+Noise = Callable[[Sequence[int]], "Tensor"]
+"""Draws standard normal noise of the given shape for every row, ``[N, *shape]``."""
+
+TIMES = 1000
+BETAS = torch.linspace(1e-4, 2e-2, TIMES, dtype=torch.float64).float()
+ALPHA_BARS = (1 - BETAS).cumprod(0)
+
+
+def alpha_bar(time: int) -> float:
+    """Return the part of the variance at ``time`` that is the image's; 1 before the first time.
+
+    >>> alpha_bar(-1), round(alpha_bar(0), 6)
+    (1.0, 0.9999)
+    """
+    return 1.0 if time < 0 else float(ALPHA_BARS[time])
+
+
+def noise_level(time: int) -> float:
+    """Return the standard deviation of the noise where the image keeps its scale.
+
+    >>> round(noise_level(0), 3), round(noise_level(950), 1), noise_level(-1)
+    (0.01, 97.1, 0.0)
+    """
+    signal = alpha_bar(time)
+    return math.sqrt(1 - signal) / math.sqrt(signal)
+
+
+def time_pairs(steps: int, *, limit: int = TIMES, official: bool = False) -> list[tuple[int, int]]:
+    """Return the (time, next time) of each step, from the noisiest down to (0, -1).
+
+    Args:
+        steps: network evaluations.
+        limit: times are spread uniformly over 0, ..., limit - 1, always with 0.
+        official: take every floor(limit / steps)-th time as the published codes do, which makes
+            more than ``steps`` of them where ``steps`` is no divisor. Otherwise there are
+            exactly ``steps``; with a divisor both are the same.
+
+    Example:
+        >>> time_pairs(4)
+        [(750, 500), (500, 250), (250, 0), (0, -1)]
+    """
+    if official:
+        times = list(range(0, limit, limit // steps))
+    else:
+        times = [index * limit // steps for index in range(steps)]
+    return list(zip(reversed(times), [*reversed(times[:-1]), -1], strict=True))
+
+
+def predict_clean(images: Tensor, noise: Tensor, time: int) -> Tensor:
+    """Return the image that the predicted noise leaves: ``(x_t - sqrt(1 - a) noise) / sqrt(a)``."""
+    signal = alpha_bar(time)
+    return (images - math.sqrt(1 - signal) * noise) / math.sqrt(signal)
+
+
+def as_denoiser(network: nn.Module) -> Denoiser:
+    """Wrap a network as a denoiser: whole times are given as numbers, a learned variance is cut."""
+
+    def denoise(images: Tensor, times: Tensor) -> Tensor:
+        noise: Tensor = network(images, times.float())[:, :3]
+        return noise
+
+    return denoise

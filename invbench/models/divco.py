@@ -1,0 +1,22 @@
+"""DivCo (Liu et al., CVPR 2021): BicycleGAN with a contrastive loss on codes.
+
+Outputs of nearby codes are to be told apart from outputs of distant ones by their encodings
+(`training.divco`).
+"""
+
+from __future__ import annotations
+
+from invbench.models import Method
+from invbench.models.gan import UnetSampler, build_unet, configure_unet, rename_official
+
+__all__ = ["METHOD", "rename_official"]
+
+METHOD = Method(
+    name="divco",
+    family="gan",
+    source="arXiv:2103.07893",
+    configure=configure_unet,
+    build=build_unet,
+    sampler=UnetSampler,
+    stem=lambda task, _: f"divco-{task}",
+)

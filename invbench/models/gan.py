@@ -1,0 +1,131 @@
+"""What the adversarial methods share: an observation and noise become a generator's input."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from invbench.errors import UnknownNameError
+from invbench.images import from_signed, from_uint8, to_signed, to_uint8
+from invbench.networks.initialization import initialize_xavier
+from invbench.networks.unet import InputUnet, Unet, UnetConfig
+from invbench.operators import resize_bicubic
+from invbench.seeding import randn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from torch import Tensor
+
+ENLARGE = {"sr16": 16, "colorization": 1, "decompression": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnetGanConfig:
+    """The generator of BicycleGAN, MSGAN and DivCo, and how an observation is fed to it.
+
+    Attributes:
+        network: sizes of the U-Net.
+        enlarge: factor by which the observation is enlarged before the network sees it.
+    """
+
+    network: UnetConfig
+    enlarge: int = 1
+
+
+_NETWORKS = {
+    "tiny": UnetConfig(depth=6, channels=12),
+    "small": UnetConfig(depth=7, channels=24),
+    "official": UnetConfig(depth=8, channels=64),
+}
+
+
+def configure_unet(task: str, name: str) -> UnetGanConfig:
+    """Return the sizes for a task; the tiny generator for sr16 works on 128x128 images.
+
+    Raises:
+        UnknownNameError: for an unknown task or configuration.
+    """
+    check_names(task, name)
+    network = _NETWORKS[name]
+    if (task, name) == ("sr16", "tiny"):
+        network = replace(network, depth=7, channels=10)
+    return UnetGanConfig(network=network, enlarge=ENLARGE[task])
+
+
+def check_names(task: str, configuration: str) -> None:
+    """Refuse unknown names.
+
+    Raises:
+        UnknownNameError: listing the nearest names.
+    """
+    if task not in ENLARGE:
+        raise UnknownNameError.among("task", task, ENLARGE)
+    if configuration not in _NETWORKS:
+        raise UnknownNameError.among("configuration", configuration, _NETWORKS)
+
+
+def build_unet(config: UnetGanConfig) -> Unet | InputUnet:
+    """Build an untrained generator."""
+    network = Unet if config.network.injection == "all" else InputUnet
+    generator = network(config.network)
+    initialize_xavier(generator)
+    return generator
+
+
+def condition(observation: Tensor, *, enlarge: int) -> Tensor:
+    """Turn observations ``[N, c, h, w]`` in [0, 1] into inputs ``[N, 3, H, W]`` in [-1, 1].
+
+    A reduced image is enlarged by Pillow's bicubic filter on 8 bits, which clamps what the filter
+    overshoots; gray is replicated. Training and sampling both go through here.
+    """
+    if enlarge != 1:
+        height, width = observation.shape[-2:]
+        pixels = resize_bicubic(to_uint8(observation), height * enlarge, width * enlarge)
+        observation = from_uint8(pixels)
+    return to_signed(observation.expand(-1, 3, -1, -1))
+
+
+@dataclass(frozen=True)
+class UnetSampler:
+    """Draw one standard normal code and run the generator once: one evaluation a sample."""
+
+    generator: Unet | InputUnet
+    config: UnetGanConfig
+    nfe: int = 1
+
+    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
+        source = condition(observation, enlarge=self.config.enlarge)
+        length = self.config.network.code_channels
+        codes = randn(generators, [length], device=observation.device)
+        return from_signed(self.generator(source, codes))
+
+
+def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Map the parameter names of published BicycleGAN, MSGAN and DivCo files to ours.
+
+    That is `drop_statistics`, and ``model_0.`` for the ``model0.`` of MSGAN's discriminators.
+    """
+    return {
+        re.sub(r"^model(\d+)\.", r"model_\1.", key): value
+        for key, value in drop_statistics(weights).items()
+    }
+
+
+def drop_statistics(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo data-parallel wrapping (``module.``) and drop instance normalization's statistics.
+
+    Old versions of torch stored running statistics for layers that do not use them. Those are
+    the ones without weights; batch normalization has weights and keeps its statistics.
+    """
+    plain = {key.removeprefix("module."): value for key, value in weights.items()}
+    statistics = re.compile(r"(.*)\.(running_mean|running_var|num_batches_tracked)")
+    owners = {key: found[1] for key in plain if (found := statistics.fullmatch(key))}
+    return {
+        key: value
+        for key, value in plain.items()
+        if key not in owners or f"{owners[key]}.weight" in plain
+    }

@@ -1,0 +1,118 @@
+"""What CHIMLE and cIMLE share: an observation becomes inputs, codes become images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from invbench.colorspaces import gray_to_lightness, lab_to_rgb
+from invbench.errors import UnknownNameError
+from invbench.images import from_uint8, to_uint8
+from invbench.networks.tower import Form, Tower, TowerConfig, initialize
+from invbench.operators import resize_bicubic
+from invbench.seeding import randn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+FORMS: dict[str, Form] = {
+    "sr16": "super-resolution",
+    "colorization": "colorization",
+    "decompression": "generic",
+}
+
+_SMALL_SIZES = {
+    "tiny": TowerConfig(
+        form="generic",
+        residual_channels=(16, 16, 16, 12),
+        growth_channels=(16, 12, 12, 8),
+        blocks=2,
+        map_channels=16,
+        latent_channels=32,
+    ),
+    "small": TowerConfig(
+        form="generic",
+        residual_channels=(32, 24, 24, 16),
+        growth_channels=(32, 24, 16, 8),
+        blocks=2,
+        map_channels=32,
+        latent_channels=64,
+    ),
+    "official": TowerConfig(form="generic"),
+}
+
+
+def configure_tower(task: str, name: str, *, chained: bool) -> TowerConfig:
+    """Return the tower's sizes for a task.
+
+    Raises:
+        UnknownNameError: for an unknown task or configuration.
+    """
+    if task not in FORMS:
+        raise UnknownNameError.among("task", task, FORMS)
+    if name not in _SMALL_SIZES:
+        raise UnknownNameError.among("configuration", name, _SMALL_SIZES)
+    config = replace(_SMALL_SIZES[name], form=FORMS[task], chained=chained)
+    if task == "colorization":
+        config = replace(config, in_channels=1, out_channels=2)
+    return config
+
+
+def build_tower(config: TowerConfig) -> Tower:
+    """Build an untrained tower, ready for short runs (see `networks.tower.initialize`)."""
+    tower = Tower(config)
+    initialize(tower)
+    return tower
+
+
+def network_inputs(observation: Tensor, config: TowerConfig) -> list[Tensor]:
+    """Turn an observation ``[N, c, h, w]`` in [0, 1] into each level's image part, lowest first.
+
+    Super-resolution reads the observation at its own size. The other forms read a pyramid of
+    it, reduced by Pillow's bicubic filter on 8 bits; for colorization that pyramid is then
+    turned from gray values into lightness L / 100. The published code reduces the colour target
+    instead, which a sampler does not have.
+    """
+    if config.form == "super-resolution":
+        return [observation]
+    pixels = to_uint8(observation)
+    height, width = pixels.shape[-2:]
+    factors = [2**step for step in reversed(range(config.levels))]
+    pyramid = [
+        from_uint8(resize_bicubic(pixels, height // factor, width // factor)) for factor in factors
+    ]
+    if config.form == "colorization":
+        return [gray_to_lightness(gray) for gray in pyramid]
+    return pyramid
+
+
+def to_rgb(output: Tensor, config: TowerConfig) -> Tensor:
+    """Turn a level's output into RGB, unclamped so that it can be trained on.
+
+    Colorization predicts chroma times lightness: a = 127 A / L, b = 127 B / L, L at least 0.01.
+    """
+    if config.form != "colorization":
+        return output
+    lightness = output[:, :1].clamp(min=0.01)
+    return lab_to_rgb(torch.cat([100 * lightness, 127 * output[:, 1:] / lightness], dim=1))
+
+
+@dataclass(frozen=True)
+class TowerSampler:
+    """Draw one standard normal code a level and run the tower once: one evaluation a sample."""
+
+    tower: Tower
+    config: TowerConfig
+    nfe: int = 1
+
+    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
+        inputs = network_inputs(observation, self.config)
+        lengths = self.tower.code_lengths(*inputs[0].shape[-2:])
+        noise = randn(generators, [sum(lengths)], device=observation.device)
+        outputs = self.tower(inputs, noise.split(lengths, dim=1))
+        return to_rgb(outputs[-1], self.config).clamp(0, 1)

@@ -1,0 +1,130 @@
+"""A JPEG codec in real arithmetic, as a projection that a sampler can use inside its loop.
+
+Not the benchmark's JPEG (`operators.jpeg` is, bit-exactly): nothing is rounded or clipped but the
+coefficients, and chroma is doubled by repetition. That makes ``encode(decode(c)) == c``, so that
+decoding what was encoded is a projection.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.nn import functional
+
+from invbench.errors import InvalidImagesError
+from invbench.operators.jpeg import quantization_tables
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Matrix = tuple[tuple[float, float, float], ...]
+
+# Weights of red, green, blue in luma and chroma; and of luma and chroma in red, green, blue
+_JFIF: tuple[_Matrix, _Matrix] = (
+    (
+        (0.299, 0.587, 0.114),
+        (-0.299 / 1.772, -0.587 / 1.772, 0.5),
+        (0.5, -0.587 / 1.402, -0.114 / 1.402),
+    ),
+    (
+        (1, 0, 1.402),
+        (1, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587),
+        (1, 1.772, 0),
+    ),
+)
+_ROUNDED: tuple[_Matrix, _Matrix] = (
+    ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813)),
+    (
+        (1, -3.68e-5, 1.40198758),
+        (1, -0.344113281, -0.714103821),
+        (1, 1.77197812, -1.34583413e-4),
+    ),
+)
+
+# The 8-point orthonormal DCT-II: frequencies down, samples across
+_DCT = torch.tensor(
+    [
+        [
+            math.sqrt((2 if k else 1) / 8) * math.cos(math.pi * k * (2 * n + 1) / 16)
+            for n in range(8)
+        ]
+        for k in range(8)
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegCodec:
+    """Encode images to whole JPEG coefficients and back.
+
+    Attributes:
+        quality: 1 to 100, scaling the tables as libjpeg does.
+        kind: "official" is the codec of the published DDRM-JPEG code, which keeps every second
+            chroma sample and rounds its color matrices to four digits. "aligned" averages 2x2
+            chroma samples, as libjpeg does, and so lies closer to real files.
+    """
+
+    quality: int = 1
+    kind: Literal["official", "aligned"] = "aligned"
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return whole coefficients of luma ``[N, 1, H, W]`` and chroma ``[N, 2, H/2, W/2]``.
+
+        Args:
+            images: ``[N, 3, H, W]`` in [-1, 1] or beyond, H and W multiples of 16.
+
+        Raises:
+            InvalidImagesError: for other sizes.
+        """
+        height, width = images.shape[-2:]
+        if height % 16 or width % 16:
+            raise InvalidImagesError(f"{height}x{width} images: JPEG needs multiples of 16 here")
+        planes = _mix((images + 1) / 2 * 255, self._matrices[0])
+        chroma = planes[:, 1:]
+        aligned = self.kind == "aligned"
+        chroma = functional.avg_pool2d(chroma, 2) if aligned else chroma[..., ::2, ::2]
+        tables = self._tables(images)
+        return (
+            (_blockwise(planes[:, :1] - 128, _DCT) / _tiled(tables[0], height, width)).round(),
+            (_blockwise(chroma, _DCT) / _tiled(tables[1], height // 2, width // 2)).round(),
+        )
+
+    def decode(self, luma: Tensor, chroma: Tensor) -> Tensor:
+        """Return the images ``[N, 3, H, W]`` of coefficients; they may leave [-1, 1]."""
+        tables = self._tables(luma)
+        luma, chroma = (
+            _blockwise(plane * _tiled(table, *plane.shape[-2:]), _DCT.T)
+            for plane, table in zip((luma, chroma), tables, strict=True)
+        )
+        doubled = chroma.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+        planes = torch.cat([luma + 128, doubled], dim=1)
+        return _mix(planes, self._matrices[1]) / 255 * 2 - 1
+
+    def project(self, images: Tensor) -> Tensor:
+        """Return ``decode(encode(images))``."""
+        return self.decode(*self.encode(images))
+
+    @property
+    def _matrices(self) -> tuple[_Matrix, _Matrix]:
+        return _ROUNDED if self.kind == "official" else _JFIF
+
+    def _tables(self, like: Tensor) -> Tensor:
+        return quantization_tables(self.quality).to(like)
+
+
+def _mix(planes: Tensor, matrix: _Matrix) -> Tensor:
+    return torch.einsum("oc,nchw->nohw", torch.tensor(matrix).to(planes), planes)
+
+
+def _tiled(table: Tensor, height: int, width: int) -> Tensor:
+    return table.repeat(height // 8, width // 8)
+
+
+def _blockwise(planes: Tensor, matrix: Tensor) -> Tensor:
+    """Apply ``matrix`` to the rows and columns of every 8x8 block, in place of the block."""
+    blocks = planes.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8))
+    matrix = matrix.to(planes)
+    return torch.einsum("ki,nchiwj,lj->nchkwl", matrix, blocks, matrix).reshape_as(planes)

@@ -1,0 +1,156 @@
+"""NDM's forward process and score: image and observation diffuse together, at different speeds.
+
+At time t in (0, 1] both carry noise, ``x_t = x_0 + std(t) z``. The image's standard deviation grows
+until the image is lost; the observation's stays small, so that it guides at every time. One
+network learns the scores of both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from invbench.networks.paired_unet import PairedUnetConfig
+
+_Time = TypeVar("_Time", float, Tensor)
+
+LAST_LABEL = 999
+"""What the network reads at time 1; at time t it reads ``999 t``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VarianceExploding:
+    """A diffusion whose standard deviation grows geometrically from time 0 to time 1.
+
+    Attributes:
+        sigma_min: standard deviation at time 0.
+        sigma_max: standard deviation at time 1.
+    """
+
+    sigma_min: float = 5e-3
+    sigma_max: float
+
+    def std(self, time: _Time) -> _Time:
+        """Return the standard deviation of the noise at ``time``, a number or a tensor.
+
+        >>> VarianceExploding(sigma_min=0.01, sigma_max=100.0).std(0.5)
+        1.0
+        """
+        deviation: _Time = self.sigma_min * (self.sigma_max / self.sigma_min) ** time
+        return deviation
+
+    def time(self, std: float) -> float:
+        """Return the time at which the noise has the given standard deviation."""
+        return math.log(std / self.sigma_min) / math.log(self.sigma_max / self.sigma_min)
+
+    def diffusion(self, time: _Time) -> _Time:
+        """Return g(t) of dx = g(t) dw, so that g squared is the derivative of the variance."""
+        rate: _Time = self.std(time) * math.sqrt(self.likelihood_weight)
+        return rate
+
+    @property
+    def likelihood_weight(self) -> float:
+        """Weight of the squared error of predicted noise, ``g(t)^2 / std(t)^2``: a constant."""
+        return 2 * math.log(self.sigma_max / self.sigma_min)
+
+    def increments(self, scales: int) -> list[float]:
+        """Return the variance between neighbors of ``scales`` geometric levels, from 0 upwards."""
+        levels = [0.0, *(self.std(index / (scales - 1)) for index in range(scales))]
+        return [upper**2 - lower**2 for lower, upper in pairwise(levels)]
+
+    def bridge(self, time: float, later: float) -> tuple[float, float]:
+        """Return how x_t follows from x_0 and x at a later time.
+
+        Returns:
+            The weight of x_0, the other one being x_later's, and the standard deviation.
+        """
+        kept = (self.std(time) / self.std(later)) ** 2
+        return 1 - kept, self.std(time) * math.sqrt(1 - kept)
+
+
+def shrunken_sigma_max(step: int, *, start: float, target: float, steps: int) -> float:
+    """Return the observation's sigma_max after ``step`` steps of training with falling speed.
+
+    Harmonic decay from ``start`` to ``target`` at ``steps``, and below it afterwards: the schedule
+    of VS-CMDE, which begins with both speeds equal.
+
+    >>> shrunken_sigma_max(250_000, start=277.1, target=0.5, steps=250_000)
+    0.5
+    """
+    return steps * target * start / (step * (start - target) + steps * target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointScoreConfig:
+    """What the weights of an NDM mean.
+
+    Attributes:
+        network: sizes.
+        image: how the image diffuses. The published sigma_max is the square root of the number of
+            its values, the largest distance between two images in [0, 1].
+        observation: how the observation diffuses.
+        preconditioning: "none" gives the network the diffused image as it is, and takes its output
+            for the score times std, as published. "gaussian" departs from that: the network
+            reads the image scaled to unit variance and adds to the score of a Gaussian with
+            the mean and standard deviation that pixels typically have. Loss, process and samplers
+            stay as they are, but short runs learn far more.
+    """
+
+    network: PairedUnetConfig
+    image: VarianceExploding
+    observation: VarianceExploding
+    preconditioning: Literal["none", "gaussian"] = "none"
+
+
+PIXEL_MEAN = 0.5
+PIXEL_STD = 0.25
+
+
+@dataclass(frozen=True)
+class JointScore:
+    """The scores, with respect to image and observation, of both diffused for the same time."""
+
+    network: nn.Module
+    config: JointScoreConfig
+
+    def scaled(self, image: Tensor, observation: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores times their standard deviations: minus the expected noise.
+
+        Args:
+            image: ``[N, 3, H, W]`` diffused for ``times``.
+            observation: ``[N, c, H, W]`` diffused for ``times``.
+            times: ``[N]`` in [0, 1].
+        """
+        labels = LAST_LABEL * times
+        if self.config.preconditioning == "none":
+            of_image, of_observation = self.network(image, observation, labels)
+            return of_image, of_observation
+        parts = [(image, self.config.image), (observation, self.config.observation)]
+        stds = [process.std(times)[:, None, None, None] for _, process in parts]
+        spreads = [(std**2 + PIXEL_STD**2).sqrt() for std in stds]
+        units = [
+            (diffused - PIXEL_MEAN) / spread
+            for (diffused, _), spread in zip(parts, spreads, strict=True)
+        ]
+        # The network maps [0, 1] to [-1, 1] first, so this hands it the units
+        departures = self.network(*((unit + 1) / 2 for unit in units), labels)
+        of_image, of_observation = (
+            (PIXEL_STD * departure - std * unit) / spread
+            for departure, std, unit, spread in zip(departures, stds, units, spreads, strict=True)
+        )
+        return of_image, of_observation
+
+    def __call__(self, image: Tensor, observation: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores; arguments as for `scaled`."""
+        of_image, of_observation = self.scaled(image, observation, times)
+        return (
+            of_image / self.config.image.std(times)[:, None, None, None],
+            of_observation / self.config.observation.std(times)[:, None, None, None],
+        )

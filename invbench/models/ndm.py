@@ -1,0 +1,176 @@
+"""NDM: Non-Uniform Diffusion Models (Batzolis, Stanczuk, Schönlieb & Etmann 2022).
+
+Its conditional form, CMDE: image and observation diffuse together at different speeds
+(`multispeed`), and the image is sampled by following its score backwards, beside an observation
+that carries the noise of the same time (`ndm_samplers`).
+
+The published samplers take 2000 network evaluations and are the option `PredictorCorrector`; the
+default, `GeometricMean`, follows the same score in 25. No weights were published.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch.nn import functional
+
+from invbench.errors import UnknownNameError
+from invbench.models import Method
+from invbench.models.multispeed import JointScore, JointScoreConfig, VarianceExploding
+from invbench.models.ndm_samplers import (
+    GeometricMean,
+    PredictorCorrector,
+    Reversal,
+    sample_geometric_mean,
+    sample_predictor_corrector,
+)
+from invbench.networks.paired_unet import PairedUnet, PairedUnetConfig
+from invbench.seeding import randn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class NdmConfig:
+    """What an NDM is and how it samples.
+
+    Attributes:
+        score: what the weights mean; a checkpoint fits if this agrees.
+        enlargement: by which the observation is repeated to reach the image's size.
+        sampling: how to sample.
+    """
+
+    score: JointScoreConfig
+    enlargement: int
+    sampling: GeometricMean | PredictorCorrector = GeometricMean()
+
+
+_NETWORKS = {
+    ("tiny", 64): PairedUnetConfig(
+        size=64, channels=32, multipliers=(1, 1, 2, 2), blocks=1, attention_sizes=(8,), dropout=0.0
+    ),
+    ("tiny", 128): PairedUnetConfig(
+        size=128,
+        channels=32,
+        multipliers=(1, 1, 1, 2, 2),
+        blocks=1,
+        attention_sizes=(8,),
+        dropout=0.0,
+    ),
+    ("small", 128): PairedUnetConfig(
+        size=128,
+        channels=64,
+        multipliers=(1, 1, 2, 2, 2),
+        blocks=1,
+        attention_sizes=(16, 8),
+        dropout=0.0,
+    ),
+    # The published widths; attention on the three coarsest of the six levels, as there
+    ("official", 512): PairedUnetConfig(size=512, attention_sizes=(64, 32, 16)),
+}
+_SIZES = {
+    "tiny": {"sr16": 128, "colorization": 64, "decompression": 64},
+    "small": {"sr16": 128, "colorization": 128, "decompression": 128},
+    "official": {"sr16": 512, "colorization": 512, "decompression": 512},
+}
+# Published for super-resolution and colorization; nothing was published for JPEG
+_OBSERVATION_SIGMA_MAX = {"sr16": 0.5, "colorization": 0.1, "decompression": 0.5}
+# Far below the published rule, sqrt(3) times the side: a grid of 25 has none to spare for
+# noise in which nothing of an image in [0, 1] can be seen
+_SMALL_SIGMA_MAX = 50.0
+
+
+def configure_ndm(task: str, name: str) -> NdmConfig:
+    """Return the configuration of a task.
+
+    Raises:
+        UnknownNameError: for an unknown task or configuration.
+    """
+    if name not in _SIZES:
+        raise UnknownNameError.among("configuration", name, _SIZES)
+    if task not in _SIZES[name]:
+        raise UnknownNameError.among("task", task, _SIZES[name])
+    size = _SIZES[name][task]
+    network = _NETWORKS[name, size]
+    if task == "colorization":
+        network = replace(network, observation_channels=1)
+    official = name == "official"
+    sigma_max = math.sqrt(3) * size if official else _SMALL_SIGMA_MAX
+    score = JointScoreConfig(
+        network=network,
+        image=VarianceExploding(sigma_max=sigma_max),
+        observation=VarianceExploding(sigma_max=_OBSERVATION_SIGMA_MAX[task]),
+        preconditioning="none" if official else "gaussian",
+    )
+    return NdmConfig(score=score, enlargement=16 if task == "sr16" else 1)
+
+
+def enlarge(observation: Tensor, config: NdmConfig) -> Tensor:
+    """Bring an observation to the image's size by repeating pixels."""
+    if config.enlargement == 1:
+        return observation
+    return functional.interpolate(observation, scale_factor=config.enlargement, mode="nearest")
+
+
+@dataclass(frozen=True)
+class NdmSampler:
+    """Sample by the configured sampler with a network's score."""
+
+    network: PairedUnet
+    config: NdmConfig
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations a sample."""
+        return self.config.sampling.nfe
+
+    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
+        config, options = self.config.score, self.config.sampling
+        joint = JointScore(self.network, config)
+        reversal = Reversal(
+            image_score=lambda *diffused: joint(*diffused)[0],
+            observation=enlarge(observation, self.config),
+            image=config.image,
+            diffused=config.observation,
+            noise=partial(randn, generators, device=observation.device),
+        )
+        if isinstance(options, GeometricMean):
+            return sample_geometric_mean(reversal, options).clamp(0, 1)
+        return sample_predictor_corrector(reversal, options).clamp(0, 1)
+
+
+def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the state dict of a published checkpoint to the keys of `PairedUnet`.
+
+    The checkpoints are Lightning's: the prefix is ``score_model.``, with ``module.`` after it where
+    training ran in parallel, and models whose observation noise shrinks add buffers with its
+    current sigmas. Those saved at the end of an epoch hold the averaged weights.
+
+    Args:
+        weights: the checkpoint's ``state_dict``.
+    """
+    renamed = {}
+    for key, value in weights.items():
+        if key not in ("sigma_max_y", "sigma_min_y"):
+            renamed[key.removeprefix("score_model.").removeprefix("module.")] = value
+    return renamed
+
+
+METHOD = Method(
+    name="ndm",
+    family="diffusion",
+    source="arXiv:2207.09786",
+    configure=configure_ndm,
+    build=lambda config: PairedUnet(config.score.network),
+    sampler=NdmSampler,
+    stem=lambda task, _: f"ndm-{task}",
+    network_config=lambda config: config.score,
+)

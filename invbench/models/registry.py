@@ -1,0 +1,50 @@
+"""Models by name: the built-in methods and samplers from outside."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from invbench.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from invbench.models import Method
+
+MODELS = ("bicyclegan", "msgan", "divco", "monce", "ddrm", "ndm", "cimle", "chimle")
+BUILT = ("cimle", "chimle")
+
+
+def get_method(name: str) -> Method:
+    """Return a built-in method by model id.
+
+    Raises:
+        UnknownNameError: listing the nearest names.
+
+    Example:
+        >>> get_method("chimle").family
+        'imle'
+    """
+    if name not in BUILT:
+        raise UnknownNameError.among("model", name, BUILT)
+    method: Method = import_module(f"invbench.models.{name}").METHOD
+    return method
+
+
+def load_factory(path: str) -> Callable[..., Any]:
+    """Import ``package.module:function``.
+
+    Raises:
+        UnknownNameError: if the path has another form, or nothing is found there.
+    """
+    module, _, attribute = path.partition(":")
+    if not (module and attribute):
+        raise UnknownNameError(f"{path!r} is not of the form package.module:function")
+    try:
+        factory = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UnknownNameError(f"{path}: cannot be imported ({error})") from error
+    if not callable(factory):
+        raise UnknownNameError(f"{path}: is not callable")
+    return factory  # type: ignore[no-any-return]

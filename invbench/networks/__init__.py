@@ -1,0 +1,1 @@
+"""Building blocks and networks; they know tensors, not tasks or files."""

@@ -1,0 +1,60 @@
+"""The forward processes: from images to what a sampler is given to see.
+
+The exact operators are bit-exact with Pillow on 8-bit images, whatever the device and the batch;
+the linear ones are their unrounded cousins, for methods that need adjoints and singular values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from invbench.operators.color import PillowGray, grayscale
+from invbench.operators.jpeg import PillowJpeg, jpeg_roundtrip, quantization_tables
+from invbench.operators.linear import LinearBicubic, LinearGray, mirrored_bicubic_matrix
+from invbench.operators.resize import PillowBicubic, bicubic_matrix, resize_bicubic
+from invbench.operators.svd import SVD, Factors, PixelSVD, SeparableSVD
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Operator(Protocol):
+    """A forward process; a frozen dataclass, so that its ``repr`` names every parameter."""
+
+    @property
+    def name(self) -> str:
+        """Id for records."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever results stop being comparable."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters for the record, ready for JSON."""
+
+    def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Return (channels, height, width) of the observation of a ``height x width`` image."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map images ``[..., 3, H, W]`` in [0, 1] to observations ``[..., c, h, w]`` in [0, 1]."""
+
+
+__all__ = [
+    "SVD",
+    "Factors",
+    "LinearBicubic",
+    "LinearGray",
+    "Operator",
+    "PillowBicubic",
+    "PillowGray",
+    "PillowJpeg",
+    "PixelSVD",
+    "SeparableSVD",
+    "bicubic_matrix",
+    "grayscale",
+    "jpeg_roundtrip",
+    "mirrored_bicubic_matrix",
+    "quantization_tables",
+    "resize_bicubic",
+]

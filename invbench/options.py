@@ -1,0 +1,90 @@
+"""What a user can choose, declared once: ``--invbench-seed`` for pytest, ``--seed`` elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+
+def _option(help_text: str, *, default: Any, **arguments: Any) -> Any:
+    """Declare a field that is also a command line option; ``arguments`` are argparse's."""
+    metadata = {"help": help_text, "arguments": arguments}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Choices of a run; every field is an option of the same name."""
+
+    profile: str = _option(
+        "size of the suite: tiny (embedded data and weights), small or paper", default="tiny"
+    )
+    device: str = _option("auto, cpu, cuda or cuda:N", default="auto")
+    dtype: str = _option(
+        "precision of sampling", default="float32", choices=("float32", "bfloat16")
+    )
+    seed: int = _option("root seed of all samples", default=0, type=int)
+    images: int | None = _option("images a case, in place of the profile's", default=None, type=int)
+    samples: int | None = _option(
+        "samples an image, in place of the profile's", default=None, type=int
+    )
+    results: Path | None = _option(
+        "folder for records (default: results/<time>)", default=None, type=Path, metavar="DIR"
+    )
+    checkpoints: Path | None = _option(
+        "folder of weights (default: fixtures/checkpoints)",
+        default=None,
+        type=Path,
+        metavar="DIR",
+    )
+    data: Path | None = _option(
+        "folder of target photographs (default: scikit-image's)",
+        default=None,
+        type=Path,
+        metavar="DIR",
+    )
+    sampler: list[str] = _option(
+        "add a sampler of your own; factory(task, device) returns it; repeatable",
+        default=[],
+        action="append",
+        metavar="NAME=PACKAGE.MODULE:FACTORY",
+    )
+    require: str = _option(
+        "models or cases, comma-separated, or all: missing weights are then a failure, not a skip",
+        default="",
+        metavar="NAMES",
+    )
+    lpips_net: str = _option("trunk of LPIPS", default="alex", choices=("alex", "vgg", "squeeze"))
+    lpips_weights: Path | None = _option(
+        "the trunk's weights, a file of torchvision's",
+        default=None,
+        type=Path,
+        metavar="FILE",
+    )
+    offline: bool = _option("never download", default=False, action="store_true")
+
+
+def add_options(
+    add: Callable[..., object], *, prefix: str = "--", only: Collection[str] | None = None
+) -> None:
+    """Declare options with ``parser.add_argument`` or pytest's ``group.addoption``.
+
+    Args:
+        add: either of the two.
+        prefix: what the option's name follows.
+        only: the names to declare; all by default.
+    """
+    for option in fields(Options):
+        if only is None or option.name in only:
+            add(
+                f"{prefix}{option.name.replace('_', '-')}",
+                help=option.metadata["help"],
+                default=[] if option.default is MISSING else option.default,
+                **option.metadata["arguments"],
+            )

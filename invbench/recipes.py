@@ -1,0 +1,198 @@
+"""From a method's name and a folder of photographs to trained weights with their card."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from invbench.environment import device_key
+from invbench.errors import UnknownNameError
+from invbench.images import from_uint8
+from invbench.metrics import psnr, ssim
+from invbench.models.checkpoints import save_checkpoint
+from invbench.models.registry import get_method
+from invbench.profiles import get_profile
+from invbench.sampling import draw
+from invbench.tasks import get_task
+from invbench.training.cards import write_card
+from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
+from invbench.training.imle import ImleLearner, ImleOptions
+from invbench.training.loop import train
+from invbench.training.pairs import load_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from invbench.metrics import Lpips
+    from invbench.models import Method
+    from invbench.training.distances import Features
+    from invbench.training.loop import Budget, Learner
+    from invbench.training.pairs import Pairs
+
+VALIDATION_IMAGES = 16
+VALIDATION_SAMPLES = 4
+PIXEL_WEIGHT = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run.
+
+    Attributes:
+        model: model id.
+        task: task id.
+        images: folder of photographs to train on.
+        validation: folder of photographs to validate on; without it, 5 % of ``images``.
+        profile: whose sizes and configuration are trained.
+        budget: when to stop.
+        seed: of initialization, data order and noise.
+        device: where.
+        output: folder for the weights and their card.
+        runs: folder for the state and log of the run.
+        lpips: a trained LPIPS that IMLE selects and trains by; without it, by pixels.
+        note: a sentence for the card, such as where the photographs come from.
+    """
+
+    model: str
+    task: str
+    images: Path
+    validation: Path | None
+    profile: str
+    budget: Budget
+    seed: int
+    device: torch.device
+    output: Path
+    runs: Path
+    lpips: Lpips | None = None
+    note: str = ""
+
+
+def run_recipe(recipe: Recipe) -> Path:
+    """Train, and write ``<stem>.safetensors`` and ``<stem>.md``; continues an unfinished run.
+
+    Returns:
+        The checkpoint's path.
+
+    Raises:
+        UnknownNameError: for an unknown model, task or profile.
+        EmptyFolderError, UnreadableImageError, MissingDataError: for unusable photographs.
+        DivergedError: if a loss is not finite.
+        StorageError: if something cannot be written; the run can be continued.
+    """
+    method, profile = get_method(recipe.model), get_profile(recipe.profile)
+    config = method.configure(recipe.task, profile.configuration)
+    stem = method.stem(recipe.task, profile.configuration)
+    pairs, held_out = _load(recipe, profile.sizes[recipe.task])
+    torch.manual_seed(recipe.seed)
+    network = method.build(config).to(recipe.device).to(memory_format=torch.channels_last)
+    learner, settings = make_learner(method, network, config, pairs, recipe)
+    outcome = train(
+        learner,
+        recipe.budget,
+        folder=recipe.runs / f"{stem}-{profile.name}",
+        validate=partial(validate, method, config, held_out) if len(held_out) else None,
+        device=recipe.device,
+    )
+    card = {
+        "method": method.name,
+        "paper": method.source,
+        "task": recipe.task,
+        "profile": profile.name,
+        "parameters": sum(p.numel() for p in learner.network.parameters()),
+        "data": {"folder": recipe.images.name, "images": len(pairs), "note": recipe.note},
+        "learning": settings,
+        "steps": outcome.steps,
+        "minutes": round(outcome.minutes, 1),
+        "seed": recipe.seed,
+        "device": device_key(recipe.device, "float32"),
+        "validation": {"images": min(len(held_out), VALIDATION_IMAGES), **outcome.scores},
+        "made": datetime.now(UTC).date().isoformat(),
+    }
+    path = recipe.output / f"{stem}.safetensors"
+    save_checkpoint(
+        path,
+        learner.network.state_dict(),
+        method=method.name,
+        stem=stem,
+        config=method.network_config(config),
+        card=card,
+    )
+    write_card(path.with_suffix(".md"), stem, card)
+    return path
+
+
+def make_learner(
+    method: Method, network: nn.Module, config: Any, pairs: Pairs, recipe: Recipe
+) -> tuple[Learner, dict[str, Any]]:
+    """Build a method's learner with the options of its recipe, and say what they are.
+
+    Raises:
+        UnknownNameError: if the method cannot be trained.
+    """
+    if method.name not in _LEARNERS:
+        raise UnknownNameError.among("trainable model", method.name, _LEARNERS)
+    return _LEARNERS[method.name](network, config, pairs, recipe)
+
+
+def validate(
+    method: Method, config: Any, held_out: Pairs, network: nn.Module
+) -> Mapping[str, float]:
+    """Score a few samples of held-out photographs: validity and spread."""
+    network.eval()
+    sampler = method.sampler(network, config)
+    scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "width": []}
+    for index, pixels in enumerate(held_out.targets[:VALIDATION_IMAGES]):
+        target = from_uint8(pixels.to(held_out.device))
+        observation = held_out.task.operator(target)
+        samples = draw(
+            sampler,
+            observation[None],
+            task=held_out.task.name,
+            image_ids=[f"validation-{index}"],
+            size=(target.shape[-2], target.shape[-1]),
+            n_samples=VALIDATION_SAMPLES,
+        )[0]
+        reobservations = held_out.task.operator(samples)
+        scores["psnr"].append(float(psnr(reobservations, observation).clamp(max=100).mean()))
+        scores["ssim"].append(float(ssim(reobservations, observation).mean()))
+        scores["width"].append(float((samples.amax(dim=0) - samples.amin(dim=0)).mean()))
+    network.train()
+    return {name: round(float(np.mean(values)), 4) for name, values in scores.items()}
+
+
+def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
+    task = get_task(recipe.task)
+    if recipe.validation is None:
+        return load_pairs(recipe.images, task=task, size=size, device=recipe.device, hold_out=0.05)
+    pairs, _ = load_pairs(recipe.images, task=task, size=size, device=recipe.device)
+    held_out, _ = load_pairs(recipe.validation, task=task, size=size, device=recipe.device)
+    return pairs, held_out
+
+
+def _imle(options: ImleOptions) -> Callable[..., tuple[Learner, dict[str, Any]]]:
+    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, dict[str, Any]]:
+        features: Features = PixelFeatures()
+        if recipe.lpips is not None:
+            perceptual = LpipsFeatures(
+                recipe.lpips.model, name=recipe.lpips.name, smallest=recipe.lpips.smallest_side
+            )
+            features = SumOfFeatures(perceptual, features, second_weight=PIXEL_WEIGHT)
+        learner = ImleLearner(network, pairs, features, options, seed=recipe.seed)
+        return learner, {"distance": features.name, **asdict(options)}
+
+    return build
+
+
+_LEARNERS: dict[str, Callable[..., tuple[Learner, dict[str, Any]]]] = {
+    # Searching 8 whole codes costs what searching 16, 16, 8 and 4 codes of one level does.
+    "chimle": _imle(ImleOptions(hierarchical=True, candidates=(16, 16, 8, 4), grow_until=0.5)),
+    "cimle": _imle(ImleOptions(hierarchical=False, candidates=(8,))),
+}

@@ -1,0 +1,66 @@
+"""Plain tables of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from invbench.records import CaseRecord
+
+HEADINGS = ("case", "psnr", "ssim", "lpips", "coverage", "ideal", "width", "samples/s", "verdict")
+
+
+def run_table(records: Sequence[CaseRecord]) -> list[str]:
+    """Lay out one line a case: validity, coverage beside an ideal sampler's, width and speed.
+
+    An LPIPS made with other weights than the official ones is headed by its own name.
+    """
+    names = {name for record in records for name in record.validity if name.startswith("lpips")}
+    headings = [names.pop() if len(names) == 1 and h == "lpips" else h for h in HEADINGS]
+    measured = [record for record in records if record.validity]
+    return align([tuple(headings), *(_row(record) for record in measured)])
+
+
+def disk_table(means: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """Lay out one line a model: the mean of every score."""
+    columns = list(dict.fromkeys(name for scores in means.values() for name in scores))
+    rows = [
+        (model, *(_number(scores.get(name), 4) for name in columns))
+        for model, scores in means.items()
+    ]
+    return align([("model", *columns), *rows])
+
+
+def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Align columns: the first to the left, all others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _row(record: CaseRecord) -> tuple[str, ...]:
+    scores = {name.partition("_")[0]: metric.mean for name, metric in record.validity.items()}
+    interval, speed = record.interval, record.throughput
+    return (
+        record.case_id,
+        _number(scores.get("psnr"), 2),
+        _number(scores.get("ssim"), 3),
+        _number(scores.get("lpips"), 4),
+        _number(interval.coverage if interval else None, 3),
+        _number(interval.ideal_coverage if interval else None, 3),
+        _number(interval.mean_width if interval else None, 3),
+        _number(speed.samples_per_second if speed else None, 1),
+        record.status,
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,116 @@
+"""Clocks that wait for the device, repeated rounds, and fair comparison of two functions."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+def synchronized_clock() -> float:
+    """Return seconds on a monotonic clock, after all work queued on the GPU has ended.
+
+    Give it to pytest-benchmark as its timer: it is read right before and right after the target.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(
+    target: Callable[[], object],
+    *,
+    setup: Callable[[], object] = lambda: None,
+    rounds: int = 1,
+    warmup_rounds: int = 0,
+) -> list[float]:
+    """Time ``target`` in rounds, as ``benchmark.pedantic`` does with the same arguments.
+
+    Returns:
+        Seconds of each round, warm-up rounds left out; ``setup`` runs untimed before each.
+    """
+    seconds = []
+    for index in range(warmup_rounds + rounds):
+        setup()
+        start = synchronized_clock()
+        target()
+        stop = synchronized_clock()
+        if index >= warmup_rounds:
+            seconds.append(stop - start)
+    return seconds
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times faster a variant is than the reference, round by round.
+
+    Attributes:
+        name: the variant.
+        median: median over rounds of reference time / variant time in the same round.
+        lowest: smallest ratio of any round.
+        highest: largest ratio of any round.
+        milliseconds: median time of the variant itself.
+    """
+
+    name: str
+    median: float
+    lowest: float
+    highest: float
+    milliseconds: float
+
+
+def compare_speed(
+    variants: Mapping[str, Callable[[], object]], *, reference: str, rounds: int = 9
+) -> list[Ratio]:
+    """Compare functions in one process: every round runs each once, in rotating order.
+
+    The machine's drift hits all variants of a round alike, so ratios within a round hold where
+    single times do not. Each variant is warmed up once; results are dropped at once, so that no
+    variant pays for another's memory.
+    """
+    names = list(variants)
+    for name in names:
+        variants[name]()
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            seconds[name] += measure(variants[name])
+    ratios = {
+        name: [a / b for a, b in zip(seconds[reference], seconds[name], strict=True)]
+        for name in names
+    }
+    return [
+        Ratio(
+            name,
+            statistics.median(ratios[name]),
+            min(ratios[name]),
+            max(ratios[name]),
+            1000 * statistics.median(seconds[name]),
+        )
+        for name in names
+    ]
+
+
+@contextmanager
+def peak_allocated_bytes(device: torch.device) -> Iterator[Callable[[], int | None]]:
+    """Measure the most memory allocated on a GPU during the block; on a CPU the answer is None.
+
+    Yields:
+        A function that gives the peak once the block has ended.
+    """
+    peak: list[int] = []
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    yield lambda: peak[0] if peak else None
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        peak.append(torch.cuda.max_memory_allocated(device))

@@ -1,0 +1,1 @@
+"""Training: one loss file a family, one loop. Nothing that samples depends on it."""

@@ -1,0 +1,186 @@
+"""The one training loop: steps until the budget is spent, and survives being killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from tqdm.auto import tqdm
+
+from invbench.errors import CorruptCheckpointError, InvbenchError
+from invbench.files import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+
+class DivergedError(InvbenchError, ArithmeticError):
+    """A loss is no longer a finite number."""
+
+
+class Learner(Protocol):
+    """A method that learns. All its state, randomness included, is in its state dict."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network to sample with and to ship (an average of weights where one is kept)."""
+
+    def step(self, progress: float) -> dict[str, float]:
+        """Take one step and return its losses; ``progress`` is the part of the budget spent."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that continues the run."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When a run ends: after so many steps, or so many minutes of computing.
+
+    A CPU run counts processor time over threads, so that a busy machine does not shorten it; a GPU
+    run counts wall time. One of the two is given.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def progress(self, step: int, minutes: float) -> float:
+        """Return the part of the budget that is spent, at most 1."""
+        if self.steps is not None:
+            return min(1.0, step / self.steps)
+        return min(1.0, minutes / self.minutes) if self.minutes else 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a run got, with its last validation scores."""
+
+    steps: int
+    minutes: float
+    scores: Mapping[str, float]
+
+
+def train(
+    learner: Learner,
+    budget: Budget,
+    *,
+    folder: Path,
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    validations: int = 10,
+    save_every_seconds: float = 60.0,
+    device: torch.device | str = "cpu",
+) -> Outcome:
+    """Run a learner through its budget, continuing from ``folder/state.pt`` if it is there.
+
+    ``folder/log.jsonl`` gets a line for every hundredth of the budget, and for each validation.
+
+    Args:
+        learner: what is trained.
+        budget: when to stop.
+        folder: where state and log go.
+        validate: scores the network; called ``validations`` times, the last time at the end.
+        validations: how often.
+        save_every_seconds: time between two saves of the state; a kill loses at most this.
+        device: for the clock, see `Budget`.
+
+    Raises:
+        DivergedError: if a loss is not finite; the last saved state is older.
+        CorruptCheckpointError: if the state cannot be read.
+        StorageError: if state or log cannot be written.
+    """
+    state = _resume(learner, folder)
+    clock = _clock(device)
+    start, saved = clock() - 60 * state["minutes"], time.monotonic()
+    losses: list[dict[str, float]] = []
+    bar = tqdm(total=100, desc=folder.name, unit="%", disable=None, initial=state["percent"])
+    while (spent := budget.progress(state["step"], (clock() - start) / 60)) < 1:
+        found = learner.step(spent)
+        _require_finite(found, state["step"], folder)
+        losses.append(found)
+        state["step"] += 1
+        state["minutes"] = (clock() - start) / 60
+        percent = int(100 * budget.progress(state["step"], state["minutes"]))
+        if percent > state["percent"]:
+            _log(folder, {**_facts(state), **_mean(losses)})
+            bar.update(percent - state["percent"])
+            bar.set_postfix(_mean(losses))
+            state["percent"], losses = percent, []
+            if validate and percent * validations // 100 > state["validated"]:
+                state["validated"] = percent * validations // 100
+                state["scores"] = dict(validate(learner.network))
+                _log(folder, {**_facts(state), **state["scores"]})
+                start = clock() - 60 * state["minutes"]
+        if time.monotonic() - saved > save_every_seconds:
+            _save(learner, state, folder)
+            saved = time.monotonic()
+    bar.close()
+    _save(learner, state, folder)
+    return Outcome(state["step"], state["minutes"], state["scores"])
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """Return the log's lines; a line cut off by a kill is left out."""
+    lines = (folder / "log.jsonl").read_text().split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
+    path = folder / "state.pt"
+    if not path.exists():
+        (folder / "log.jsonl").unlink(missing_ok=True)
+        return {"step": 0, "minutes": 0.0, "percent": 0, "validated": 0, "scores": {}, "log": 0}
+    try:
+        saved = torch.load(path, weights_only=True)
+        learner.load_state_dict(saved["learner"])
+        state: dict[str, Any] = saved["loop"]
+    except (RuntimeError, OSError, KeyError, EOFError) as error:
+        raise CorruptCheckpointError(
+            f"{path}: cannot be continued ({error}); delete it to start afresh"
+        ) from error
+    # Forget what was logged after the save: those steps are taken again.
+    with (folder / "log.jsonl").open("r+b") as stream:
+        stream.truncate(state["log"])
+    return state
+
+
+def _save(learner: Learner, state: dict[str, Any], folder: Path) -> None:
+    log = folder / "log.jsonl"
+    state["log"] = log.stat().st_size if log.exists() else 0
+    with atomic_write(folder / "state.pt") as stream:
+        torch.save({"learner": learner.state_dict(), "loop": state}, stream)
+
+
+def _clock(device: torch.device | str) -> Callable[[], float]:
+    if torch.device(device).type == "cpu":
+        return lambda: time.process_time() / torch.get_num_threads()
+    return time.monotonic
+
+
+def _require_finite(losses: Mapping[str, float], step: int, folder: Path) -> None:
+    bad = [name for name, value in losses.items() if not abs(value) < float("inf")]
+    if bad:
+        raise DivergedError(
+            f"{folder.name}: {', '.join(bad)} not finite at step {step}; lower the learning rate"
+        )
+
+
+def _mean(losses: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[-1]}
+
+
+def _facts(state: Mapping[str, Any]) -> dict[str, float]:
+    return {"step": state["step"], "minutes": round(state["minutes"], 3)}
+
+
+def _log(folder: Path, line: Mapping[str, float]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.jsonl").open("a") as stream:
+        stream.write(json.dumps(line) + "\n")

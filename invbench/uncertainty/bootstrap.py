@@ -1,0 +1,126 @@
+"""Confidence intervals over images, never over pixels. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from invbench.uncertainty.bounds import check_level
+from invbench.uncertainty.errors import InvalidLossesError, InvalidSplitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+RESAMPLES = 4999
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with a confidence interval.
+
+    Attributes:
+        value: the estimate from all images.
+        low: lower end of the interval.
+        high: upper end.
+        level: its confidence.
+        n: number of independent units it was resampled over: images, or groups of them.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    n: int
+
+
+def _mean(*means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return means[0]
+
+
+def bootstrap_over_images(
+    values: ArrayLike,
+    groups: Sequence[object] | None = None,
+    *,
+    generator: np.random.Generator,
+    statistic: Callable[..., NDArray[np.float64]] = _mean,
+    level: float = 0.95,
+) -> Estimate:
+    """Estimate a mean over images, or a function of several, with a bootstrap interval.
+
+    Images are drawn with replacement (groups of images as wholes) and the interval is the
+    bias-corrected and accelerated one (Efron 1987). Where all units agree it has no width.
+
+    Args:
+        values: one number an image ``[N]``, or several ``[N, d]``.
+        groups: the group of each image, such as its photograph.
+        generator: draws the resamples.
+        statistic: function of the d means, each given as an array, elementwise; e.g. the root of
+            their ratio for `spread_and_error`.
+        level: confidence, within (0, 1).
+
+    Raises:
+        InvalidLossesError: if values are not finite or not one row an image.
+        InvalidSplitError: if there are fewer than two units, or groups and images differ in
+            number.
+
+    Example:
+        >>> estimate = bootstrap_over_images(
+        ...     [0.1, 0.3, 0.2, 0.4], generator=np.random.default_rng(0)
+        ... )
+        >>> estimate.value, estimate.low > 0.1, estimate.high < 0.4
+        (0.25, True, True)
+    """
+    check_level("level", level)
+    rows = _rows(values)
+    sums, sizes = _totals(rows, groups)
+
+    def of_totals(*totals: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        count = totals[-1].sum(axis=axis)
+        return statistic(*(total.sum(axis=axis) / count for total in totals[:-1]))
+
+    columns = (*sums.T, sizes)
+    value = float(of_totals(*columns))
+    if np.ptp(sums / sizes[:, None], axis=0).max() == 0:
+        return Estimate(value, value, value, level, len(sizes))
+    # `random_state` rather than `rng`: scipy 1.14 does not know the new name
+    interval = bootstrap(
+        columns,
+        of_totals,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=level,
+        method="BCa",
+        random_state=generator,
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high), level, len(sizes))
+
+
+def _rows(values: ArrayLike) -> NDArray[np.float64]:
+    rows = np.asarray(values, dtype=np.float64)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    if rows.ndim != 2 or rows.size == 0 or not np.isfinite(rows).all():
+        raise InvalidLossesError(f"values {rows.shape}; expected finite numbers, [N] or [N, d]")
+    return rows
+
+
+def _totals(
+    rows: NDArray[np.float64], groups: Sequence[object] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sum of the rows of each group, and how many they are."""
+    groups = range(len(rows)) if groups is None else groups
+    numbers: dict[object, int] = {}
+    labels = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+    if len(labels) != len(rows) or len(numbers) < 2:
+        raise InvalidSplitError(
+            f"{len(numbers)} groups of {len(labels)} images for {len(rows)} rows of values; "
+            "expected a group for each image, and at least two groups"
+        )
+    sums = np.zeros((len(numbers), rows.shape[1]))
+    np.add.at(sums, labels, rows)
+    return sums, np.bincount(labels).astype(np.float64)

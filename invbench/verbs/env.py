@@ -1,0 +1,28 @@
+"""``invbench env``: the facts about a machine that records keep."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from invbench.exit_codes import ExitCode
+from invbench.options import add_options
+from invbench.verbs import say, verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from invbench.verbs import AddParser
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the verb and its options."""
+    add_options(verb(add_parser, "env", run).add_argument, only=("device",))
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Print the facts about this machine that records keep."""
+    from invbench.environment import describe_environment, resolve_device
+
+    say(json.dumps(describe_environment(resolve_device(arguments.device)), indent=1))
+    return ExitCode.OK

@@ -1,0 +1,31 @@
+"""``invbench limits``: what a run measured becomes what later runs must keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invbench.exit_codes import ExitCode
+from invbench.verbs import say, verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from invbench.verbs import AddParser
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the verb and its options."""
+    parser = verb(add_parser, "limits", run)
+    parser.add_argument("folder", type=Path, help="folder of a run")
+    parser.add_argument("file", type=Path, help="limits file, its slack kept")
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Write what a run measured into a limits file."""
+    from invbench.limits import write_limits
+    from invbench.store import RunStore
+
+    written = write_limits(arguments.file, RunStore(arguments.folder))
+    say(f"{arguments.file}: limits of {written} cases")
+    return ExitCode.OK

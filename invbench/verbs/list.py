@@ -1,0 +1,33 @@
+"""``invbench list``: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invbench.exit_codes import ExitCode
+from invbench.verbs import say, verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from invbench.verbs import AddParser
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the verb and its options."""
+    verb(add_parser, "list", run)
+
+
+def run(_: argparse.Namespace) -> ExitCode:
+    """List models, tasks, profiles and cases."""
+    from invbench.cases import CASES
+    from invbench.models.registry import BUILT, MODELS
+    from invbench.profiles import PROFILES
+    from invbench.tasks import TASKS
+
+    models = [name if name in BUILT else f"{name} (not built yet)" for name in MODELS]
+    say(f"models: {', '.join(models)}")
+    say(f"tasks: {', '.join(TASKS)}")
+    say(f"profiles: {', '.join(PROFILES)}")
+    say(f"cases: {', '.join(case.id for case in CASES)}")
+    return ExitCode.OK

@@ -1,0 +1,61 @@
+"""``invbench score``: samples that lie on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invbench.exit_codes import ExitCode
+from invbench.options import add_options
+from invbench.verbs import LPIPS_OPTIONS, say, verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from invbench.verbs import AddParser
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the verb and its options."""
+    parser = verb(add_parser, "score", run)
+    parser.add_argument("folder", type=Path, help="samples: FOLDER/<model>/<image id>/*.png")
+    parser.add_argument("--task", required=True, help="task id, see `invbench list`")
+    parser.add_argument(
+        "--observations", type=Path, required=True, metavar="DIR", help="<image id>.png"
+    )
+    parser.add_argument("--targets", type=Path, metavar="DIR", help="<image id>.png, for coverage")
+    parser.add_argument("--output", type=Path, required=True, metavar="RESULTS.json")
+    add_options(parser.add_argument, only=LPIPS_OPTIONS)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Score samples that lie on disk; what cannot be scored is named and left out."""
+    from invbench.disk import Question, score_folder
+    from invbench.environment import resolve_device
+    from invbench.metrics import load_lpips, validity_metrics
+    from invbench.report.tables import disk_table
+    from invbench.tasks import get_task
+
+    task = get_task(arguments.task)
+    lpips = load_lpips(
+        net=arguments.lpips_net,
+        weights=arguments.lpips_weights,
+        offline=arguments.offline,
+        device=resolve_device(arguments.device),
+    )
+    question = Question(
+        task=task,
+        observations=arguments.observations,
+        targets=arguments.targets,
+        metrics=validity_metrics(lpips),
+    )
+    scores = score_folder(arguments.folder, question)
+    scores.write(arguments.output)
+    for line in disk_table(scores.means()):
+        say(line)
+    for problem in scores.problems:
+        sys.stderr.write(f"{problem.where}: {problem.error}: {problem.message}\n")
+    if not any(scores.results.values()):
+        return ExitCode.INCOMPARABLE
+    return ExitCode.FAILED if scores.problems else ExitCode.OK

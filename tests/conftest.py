@@ -1,0 +1,34 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+ROOT = Path(__file__).parents[1]
+
+
+class References:
+    """Tensors made by the original implementations, read from ``INVBENCH_REFS``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str) -> dict:
+        with safe_open(self.folder / name, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict
+
+    def metadata(self, name: str) -> dict:
+        with safe_open(self.folder / name, "pt") as file:
+            return file.metadata()
+
+
+@pytest.fixture(scope="session")
+def refs() -> References:
+    folder = Path(os.environ.get("INVBENCH_REFS", ROOT.parent / "shared" / "refs"))
+    if not folder.is_dir():
+        pytest.skip(f"no reference tensors at {folder}; set INVBENCH_REFS")
+    return References(folder)

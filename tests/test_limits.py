@@ -1,0 +1,96 @@
+"""Limits are kept or broken in the direction of their metric."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from run_records import case_record
+
+from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.limits import apply_limits, read_limits, write_limits
+from invbench.store import RunStore
+
+LIMITS = {
+    "slack": {"psnr": 0.5, "lpips_random": 0.02, "coverage": 0.03, "lpips": 0.1},
+    "tiny": {"chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "lpips": 0.1}},
+}
+
+
+def check(record, limits=None, **changes):
+    return apply_limits(record, limits or LIMITS, **{"profile": "tiny", "source": "f"} | changes)
+
+
+def test_a_result_at_its_measured_value_passes():
+    checked = check(case_record())
+    assert checked.status == "passed"
+    assert {c.id: c.op for c in checked.checks} == {
+        "validity/psnr": ">=",
+        "validity/lpips_random": "<=",
+        "interval/coverage": ">=",
+    }
+
+
+@pytest.mark.parametrize(("psnr", "passes"), [(27.51, True), (27.49, False), (40.0, True)])
+def test_the_slack_is_what_may_be_lost(psnr, passes):
+    assert (check(case_record(psnr=psnr)).status == "passed") is passes
+
+
+def test_lower_is_worse_only_where_higher_is_better():
+    record = case_record()
+    worse = {"slack": {"lpips_random": 0.02}, "tiny": {"chimle-sr16": {"lpips_random": 0.07}}}
+    better = {"slack": {"lpips_random": 0.02}, "tiny": {"chimle-sr16": {"lpips_random": 0.2}}}
+    assert check(record, worse).status == "failed"
+    assert check(record, better).status == "passed"
+
+
+def test_a_failure_says_what_and_by_how_much():
+    assert "validity/psnr 20, limit >= 27.5" in check(case_record(psnr=20.0)).reason
+
+
+def test_what_is_not_finite_fails():
+    record = case_record(psnr=None)
+    assert "not finite" in check(record).reason
+    assert check(case_record(psnr=math.nan)).status == "failed"
+
+
+def test_a_score_of_another_name_has_no_limit():
+    checks = check(case_record()).checks
+    assert "validity/lpips" not in {c.id for c in checks}
+
+
+def test_other_profiles_and_cases_have_no_limits():
+    assert check(case_record(psnr=0.0), profile="paper").checks == ()
+    assert check(case_record("mine-sr16", psnr=0.0)).checks == ()
+
+
+class TestFile:
+    def test_written_limits_are_what_the_run_measured(self, tmp_path):
+        file = tmp_path / "t.toml"
+        file.write_text(
+            "# about\n[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\n"
+            "mean_width = 1\n\n[small.x-sr16]\npsnr = 3.0\n"
+        )
+        store = RunStore(tmp_path / "run")
+        store.write_run({"profile": "tiny"})
+        store.write_case(case_record())
+        store.write_case(case_record("ddrm-sr16", validity={}, status="skipped"))
+        assert write_limits(file, store) == 1
+        limits = read_limits(file)
+        assert limits["tiny"] == {
+            "chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "mean_width": 0.1}
+        }
+        assert limits["small"] == {"x-sr16": {"psnr": 3.0}}
+        assert limits["slack"]["psnr"] == 0.5
+        assert file.read_text().startswith("# about\n")
+
+    def test_damage_is_named(self, tmp_path):
+        file = tmp_path / "t.toml"
+        with pytest.raises(MissingDataError, match="no limits"):
+            read_limits(file)
+        file.write_text("[slack\n")
+        with pytest.raises(InvalidRecordError, match="not TOML"):
+            read_limits(file)
+        file.write_text("[slack]\n[tiny.a]\npsnr = 1\n")
+        with pytest.raises(InvalidRecordError, match="no slack for psnr"):
+            read_limits(file)

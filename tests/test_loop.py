@@ -1,0 +1,108 @@
+"""A run ends when its budget does, survives a kill exactly, and names divergence."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from invbench.errors import CorruptCheckpointError
+from invbench.training.loop import Budget, DivergedError, read_log, train
+
+
+class Toy:
+    """Learns the mean of noise."""
+
+    def __init__(self, *, die_at=None, bad_at=None):
+        self.network = nn.Linear(1, 1)
+        nn.init.zeros_(self.network.weight)
+        nn.init.zeros_(self.network.bias)
+        self.generator = torch.Generator().manual_seed(0)
+        self.taken = 0
+        self.die_at, self.bad_at = die_at, bad_at
+
+    def step(self, progress):
+        if self.taken == self.die_at:
+            raise KeyboardInterrupt
+        noise = torch.randn(1, generator=self.generator)
+        with torch.no_grad():
+            self.network.bias += 0.1 * (1 - progress) * (noise - self.network.bias)
+        self.taken += 1
+        return {"loss": math.nan if self.taken == self.bad_at else float(noise) ** 2}
+
+    def state_dict(self):
+        return {
+            "network": self.network.state_dict(),
+            "generator": self.generator.get_state(),
+            "taken": self.taken,
+        }
+
+    def load_state_dict(self, state):
+        self.network.load_state_dict(state["network"])
+        self.generator.set_state(state["generator"])
+        self.taken = state["taken"]
+
+
+def test_a_run_takes_its_steps_and_validates(tmp_path):
+    toy = Toy()
+    outcome = train(
+        toy,
+        Budget(steps=200),
+        folder=tmp_path / "run",
+        validate=lambda network: {"bias": network.bias.item()},
+        validations=4,
+    )
+    assert (toy.taken, outcome.steps) == (200, 200)
+    assert outcome.scores == {"bias": toy.network.bias.item()}
+    log = read_log(tmp_path / "run")
+    assert [line["step"] for line in log if "bias" in line] == [50, 100, 150, 200]
+    assert log[-2]["step"] == 200
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path):
+    whole = Toy()
+    train(whole, Budget(steps=100), folder=tmp_path / "whole", save_every_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(Toy(die_at=37), Budget(steps=100), folder=tmp_path / "cut", save_every_seconds=0)
+    again = Toy()
+    train(again, Budget(steps=100), folder=tmp_path / "cut", save_every_seconds=0)
+    assert torch.equal(whole.network.bias, again.network.bias)
+    logs = [
+        [{k: v for k, v in line.items() if k != "minutes"} for line in read_log(tmp_path / name)]
+        for name in ("whole", "cut")
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_steps_after_the_last_save_are_taken_again_and_logged_once(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(Toy(die_at=37), Budget(steps=100), folder=tmp_path, save_every_seconds=1e9)
+    train(Toy(), Budget(steps=100), folder=tmp_path)
+    steps = [line["step"] for line in read_log(tmp_path)]
+    assert steps == sorted(set(steps))
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    train(Toy(), Budget(steps=10), folder=tmp_path)
+    again = Toy(die_at=10)
+    assert train(again, Budget(steps=10), folder=tmp_path).steps == 10
+
+
+def test_minutes_end_a_run(tmp_path):
+    assert train(Toy(), Budget(minutes=0.001), folder=tmp_path).minutes >= 0.001
+
+
+def test_divergence_is_named_and_the_last_state_kept(tmp_path):
+    with pytest.raises(DivergedError, match="loss not finite at step 4"):
+        train(Toy(bad_at=5), Budget(steps=10), folder=tmp_path, save_every_seconds=0)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["loop"]["step"] == 4
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    train(Toy(), Budget(steps=10), folder=tmp_path)
+    path = tmp_path / "state.pt"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CorruptCheckpointError, match="delete it"):
+        train(Toy(), Budget(steps=20), folder=tmp_path)

@@ -1,0 +1,79 @@
+"""What the README says to type works, and what it says to write works."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from invbench.data.photos import photos
+from invbench.images import from_uint8, write_image
+from invbench.operators import PillowBicubic
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ (.*)$", TEXT, flags=re.MULTILINE)
+SHORT = ["--invbench-images=2", "--invbench-samples=4"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Lay out the folders and the file that the README speaks of."""
+    for photo in photos(128, 4):
+        target = from_uint8(photo.pixels)
+        write_image(tmp_path / "photos" / f"{photo.id}.png", target)
+        write_image(tmp_path / "targets" / f"{photo.id}.png", target)
+        write_image(tmp_path / "observations" / f"{photo.id}.png", PillowBicubic()(target))
+        for k in range(3):
+            write_image(tmp_path / "samples" / "mine" / photo.id / f"{k}.png", target)
+    code = re.search(r"```python\n# (\S+)\n(.*?)```", TEXT, flags=re.DOTALL)
+    (tmp_path / code[1]).write_text(code[2])
+    return tmp_path
+
+
+def shortened(command, place):
+    """Turn a command into one that a test can wait for: fewer images, samples and steps."""
+    name, *arguments = shlex.split(command)
+    if name == "pytest":
+        benchmarks = [str(ROOT / a) if a == "benchmarks/" else a for a in arguments]
+        results = f"--invbench-results={place / 'results'}"
+        return [sys.executable, "-m", "pytest", *benchmarks, *SHORT, results]
+    steps = ["1" if a.isdigit() and a == "4000" else a for a in arguments]
+    return [sys.executable, "-m", name, *steps]
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("python3 -m venv")])
+def test_the_command_works(command, place):
+    done = subprocess.run(
+        shortened(command, place),
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": f"{place}:{ROOT}", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_first_two_commands_set_up_and_run():
+    main_job, tests = (c for c in COMMANDS if c.startswith("python3 -m venv"))
+    setup = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/pytest"
+    assert main_job == f"{setup} benchmarks/ -k chimle"
+    assert tests == setup
+
+
+def test_every_option_it_names_exists():
+    help_text = subprocess.run(
+        [sys.executable, "-m", "pytest", "benchmarks/", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for option in set(re.findall(r"--invbench-[a-z-]+", TEXT)):
+        assert option in help_text
