@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SUITE] = Suite(options, config.rootpath, RunStore(folder))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Have every xdist worker write to the same folder."""
     node.workerinput["invbench_results"] = str(node.config.stash[_SUITE].store.folder)

@@ -19,7 +19,9 @@ from invbench.models.registry import get_method
 from invbench.profiles import get_profile
 from invbench.sampling import draw
 from invbench.tasks import get_task
+from invbench.training import bicyclegan, divco, monce, msgan
 from invbench.training.cards import write_card
+from invbench.training.diffusion import NdmLearner, NdmOptions, PriorLearner, PriorOptions
 from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
 from invbench.training.imle import ImleLearner, ImleOptions
 from invbench.training.loop import train
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from invbench.training.distances import Features
     from invbench.training.loop import Budget, Learner
     from invbench.training.pairs import Pairs
+
+    Build = Callable[[Any, Any, Pairs, "Recipe"], tuple[Learner, Any]]
 
 VALIDATION_IMAGES = 16
 VALIDATION_SAMPLES = 4
@@ -177,8 +181,8 @@ def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
     return pairs, held_out
 
 
-def _imle(options: ImleOptions) -> Callable[..., tuple[Learner, dict[str, Any]]]:
-    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, dict[str, Any]]:
+def _imle(options: ImleOptions) -> Build:
+    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
         features: Features = PixelFeatures()
         if recipe.lpips is not None:
             perceptual = LpipsFeatures(
@@ -191,8 +195,32 @@ def _imle(options: ImleOptions) -> Callable[..., tuple[Learner, dict[str, Any]]]
     return build
 
 
-_LEARNERS: dict[str, Callable[..., tuple[Learner, dict[str, Any]]]] = {
+def _gan(learner: Callable[..., Learner], options: Mapping[str, Any]) -> Build:
+    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+        chosen = options[get_profile(recipe.profile).configuration]
+        return learner(network, pairs, chosen, seed=recipe.seed), asdict(chosen)
+
+    return build
+
+
+def _prior(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+    options = PriorOptions()
+    return PriorLearner(network, pairs, options, seed=recipe.seed), asdict(options)
+
+
+def _ndm(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+    options = NdmOptions()
+    return NdmLearner(network, pairs, config, options, seed=recipe.seed), asdict(options)
+
+
+_LEARNERS: dict[str, Build] = {
     # Searching 8 whole codes costs what searching 16, 16, 8 and 4 codes of one level does.
     "chimle": _imle(ImleOptions(hierarchical=True, candidates=(16, 16, 8, 4), grow_until=0.5)),
     "cimle": _imle(ImleOptions(hierarchical=False, candidates=(8,))),
+    "bicyclegan": _gan(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
+    "divco": _gan(divco.DivcoLearner, divco.OPTIONS),
+    "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS),
+    "monce": _gan(monce.MonceLearner, monce.OPTIONS),
+    "ddrm": _prior,
+    "ndm": _ndm,
 }

@@ -16,7 +16,7 @@ from invbench.evaluate import Measure, Settings, evaluate
 from invbench.limits import apply_limits, read_limits
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.models.checkpoints import load_checkpoint
-from invbench.models.registry import BUILT, MODELS, get_method, load_factory
+from invbench.models.registry import MODELS, get_method, load_factory
 from invbench.profiles import get_profile
 from invbench.records import CaseRecord
 from invbench.tasks import TASKS
@@ -128,8 +128,6 @@ class Suite:
             sources = dict(entry.split("=", 1) for entry in self.options.sampler)
             sampler = self.factories[case.model](task=case.task, device=self.device)
             return sampler, {"source": sources[case.model]}
-        if case.model not in BUILT:
-            raise MissingCheckpointError(f"{case.model} is not built yet")
         method = get_method(case.model)
         configuration = self.profile.configuration
         folder = self.options.checkpoints or self.root / "fixtures" / "checkpoints"

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from invbench.models import Method
 
 MODELS = ("bicyclegan", "msgan", "divco", "monce", "ddrm", "ndm", "cimle", "chimle")
-BUILT = ("cimle", "chimle")
 
 
 def get_method(name: str) -> Method:
@@ -26,8 +25,8 @@ def get_method(name: str) -> Method:
         >>> get_method("chimle").family
         'imle'
     """
-    if name not in BUILT:
-        raise UnknownNameError.among("model", name, BUILT)
+    if name not in MODELS:
+        raise UnknownNameError.among("model", name, MODELS)
     method: Method = import_module(f"invbench.models.{name}").METHOD
     return method
 

@@ -21,12 +21,11 @@ def add(add_parser: AddParser) -> None:
 def run(_: argparse.Namespace) -> ExitCode:
     """List models, tasks, profiles and cases."""
     from invbench.cases import CASES
-    from invbench.models.registry import BUILT, MODELS
+    from invbench.models.registry import MODELS
     from invbench.profiles import PROFILES
     from invbench.tasks import TASKS
 
-    models = [name if name in BUILT else f"{name} (not built yet)" for name in MODELS]
-    say(f"models: {', '.join(models)}")
+    say(f"models: {', '.join(MODELS)}")
     say(f"tasks: {', '.join(TASKS)}")
     say(f"profiles: {', '.join(PROFILES)}")
     say(f"cases: {', '.join(case.id for case in CASES)}")
