@@ -9,8 +9,6 @@ that promises P(risk > alpha) <= delta is refuted if its violations could come a
 probability below 0.001 under that promise. Counting pixels as if they were images must be refuted.
 """
 
-
-
 from __future__ import annotations
 
 import argparse

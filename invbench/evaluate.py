@@ -10,17 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from invbench.data import digest
 from invbench.environment import device_key
-from invbench.images import from_uint8
 from invbench.records import CaseRecord, IntervalRecord, MetricRecord, ThroughputRecord
-from invbench.sampling import draw
-from invbench.scoring import LEVEL, ImageScores, score_image
+from invbench.rounds import Stream
+from invbench.scoring import LEVEL
 from invbench.seeding import SEED_SCHEME
 from invbench.tasks import get_task
-from invbench.timing import measure, peak_allocated_bytes, synchronized_clock
+from invbench.timing import measure
 from invbench.uncertainty import (
     RiskCurve,
     cross_calibrate,
@@ -34,13 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from invbench.cases import Case
     from invbench.data import Photo
     from invbench.metrics import Metric
     from invbench.models import Sampler
-    from invbench.uncertainty import Rule
+    from invbench.rounds import Settings
+    from invbench.scoring import ImageScores
 
 
 ALPHA = 0.1  # the risk that calibration allows: 1 - LEVEL
@@ -53,27 +51,6 @@ class Measure(Protocol):
         self, target: Callable[[], object], *, setup: Callable[[], None], rounds: int
     ) -> object:
         """Call ``setup`` untimed and ``target`` timed, ``rounds`` times or fewer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a case is measured.
-
-    Attributes:
-        n_samples: K, samples an image.
-        chunk_size: samples drawn in one call of the sampler.
-        seed: root seed.
-        device: where the sampler and its observations are.
-        dtype: "float32", or "bfloat16" to sample under autocast.
-        rule: of the interval's quantiles; `linear` is the study's.
-    """
-
-    n_samples: int
-    chunk_size: int
-    seed: int = 0
-    device: torch.device = torch.device("cpu")
-    dtype: str = "float32"
-    rule: Rule = "linear"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +96,7 @@ def evaluate(
         InvalidSamplesError: if the sampler breaks the convention, naming image and sample.
     """
     start = time.monotonic()
-    stream = _Stream(case, sampler, photos, settings, metrics)
+    stream = Stream(case, sampler, photos, settings, metrics)
     peak_bytes = stream.warm_up()
     measure_rounds(stream.sample, setup=stream.next_image, rounds=len(photos))
     while not stream.finished:  # pytest-benchmark runs one round only when it is disabled
@@ -149,91 +126,6 @@ def evaluate(
     for name in ("coverage", "width", "winkler"):
         arrays[name] = np.array([getattr(image, name) for image in images])
     return Evaluation(replace(record, wall_s=time.monotonic() - start), arrays)
-
-
-class _Stream:
-    """Walks through the images: prepares one, samples it, and scores it before the next."""
-
-    def __init__(
-        self,
-        case: Case,
-        sampler: Sampler,
-        photos: Sequence[Photo],
-        settings: Settings,
-        metrics: Sequence[Metric],
-    ) -> None:
-        self.task = get_task(case.task)
-        self.sampler = sampler
-        self.photos = photos
-        self.settings = settings
-        self.metrics = metrics
-        self.index = -1
-        self.samples: Tensor | None = None
-        self.observation = torch.empty(0)
-        self.done: list[ImageScores] = []
-        self.seconds: list[float] = []
-
-    @property
-    def finished(self) -> bool:
-        return len(self.done) + (self.samples is not None) == len(self.photos)
-
-    def warm_up(self) -> int | None:
-        """Draw the first image untimed; return the memory that took on a GPU."""
-        self._observe(0)
-        with peak_allocated_bytes(self.settings.device) as peak:
-            self._draw(0)
-        return peak()
-
-    def next_image(self) -> None:
-        """Score what was drawn, and make the next image's observation."""
-        self._score()
-        self.index += 1
-        self._observe(self.index)
-
-    def sample(self) -> None:
-        start = synchronized_clock()
-        self.samples = self._draw(self.index)
-        self.seconds.append(synchronized_clock() - start)
-
-    def scores(self) -> list[ImageScores]:
-        self._score()
-        return self.done
-
-    def _observe(self, index: int) -> None:
-        self.target = from_uint8(self.photos[index].pixels.to(self.settings.device))
-        self.observation = self.task.operator(self.target)
-
-    def _draw(self, index: int) -> Tensor:
-        settings = self.settings
-        with torch.autocast(
-            settings.device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"
-        ):
-            samples = draw(
-                self.sampler,
-                self.observation[None],
-                task=self.task.name,
-                image_ids=[self.photos[index].id],
-                size=(self.target.shape[-2], self.target.shape[-1]),
-                n_samples=settings.n_samples,
-                seed=settings.seed,
-                chunk_size=settings.chunk_size,
-            )
-        return samples[0]
-
-    def _score(self) -> None:
-        if self.samples is None:
-            return
-        self.done.append(
-            score_image(
-                self.samples,
-                self.observation,
-                operator=self.task.operator,
-                metrics=self.metrics,
-                target=self.target,
-                rule=self.settings.rule,
-            )
-        )
-        self.samples = None
 
 
 def _identity(

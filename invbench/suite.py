@@ -11,14 +11,15 @@ from invbench.cases import CASES, Case
 from invbench.data.folder import folder_photos
 from invbench.data.photos import photos as embedded_photos
 from invbench.environment import describe_environment, forbid_tf32, resolve_device
-from invbench.errors import MissingCheckpointError, MissingDataError, UnknownNameError
-from invbench.evaluate import Measure, Settings, evaluate
+from invbench.errors import MissingDataError, UnknownNameError
+from invbench.evaluate import Measure, evaluate
 from invbench.limits import apply_limits, read_limits
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.models.checkpoints import load_checkpoint
 from invbench.models.registry import MODELS, get_method, load_factory
 from invbench.profiles import get_profile
 from invbench.records import CaseRecord
+from invbench.rounds import Settings
 from invbench.tasks import TASKS
 from invbench.timing import measure
 

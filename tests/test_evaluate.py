@@ -14,9 +14,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from invbench.cases import Case
 from invbench.data.photos import photos
 from invbench.errors import InvalidSamplesError
-from invbench.evaluate import Settings, evaluate
+from invbench.evaluate import evaluate
 from invbench.images import from_uint8
 from invbench.metrics import load_lpips, validity_metrics
+from invbench.rounds import Settings
 from invbench.sampling import draw
 from invbench.tasks import get_task
 

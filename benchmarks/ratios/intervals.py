@@ -3,8 +3,6 @@
 Run: OMP_NUM_THREADS=1 python benchmarks/ratios/intervals.py
 """
 
-
-
 from __future__ import annotations
 
 import resource
