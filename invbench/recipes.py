@@ -21,7 +21,12 @@ from invbench.sampling import draw
 from invbench.tasks import get_task
 from invbench.training import bicyclegan, divco, monce, msgan
 from invbench.training.cards import write_card
-from invbench.training.diffusion import NdmLearner, NdmOptions, PriorLearner, PriorOptions
+from invbench.training.diffusion import (
+    NDM_OPTIONS,
+    PRIOR_OPTIONS,
+    NdmLearner,
+    PriorLearner,
+)
 from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
 from invbench.training.imle import ImleLearner, ImleOptions
 from invbench.training.loop import train
@@ -204,12 +209,12 @@ def _gan(learner: Callable[..., Learner], options: Mapping[str, Any]) -> Build:
 
 
 def _prior(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = PriorOptions()
+    options = PRIOR_OPTIONS[get_profile(recipe.profile).configuration]
     return PriorLearner(network, pairs, options, seed=recipe.seed), asdict(options)
 
 
 def _ndm(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = NdmOptions()
+    options = NDM_OPTIONS[get_profile(recipe.profile).configuration]
     return NdmLearner(network, pairs, config, options, seed=recipe.seed), asdict(options)
 
 
