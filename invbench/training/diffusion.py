@@ -81,7 +81,7 @@ class NdmOptions:
     shrinking_steps: int = 250_000
 
 
-# In minutes on a CPU many small steps get further than few large ones: after one minute of the
+# In minutes on a CPU many small steps get further than few large ones: after 75 seconds of the
 # prior at 64x64, four images a step reach a validation loss of 0.22, 32 a step one of 0.38.
 _BRIEF = DescentOptions(learning_rate=1e-3, warm_up_steps=50, decay=0.995)
 PRIOR_OPTIONS = {
