@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 
 from invbench.errors import InvbenchError, MissingDataError
 from invbench.exit_codes import ExitCode
-from invbench.verbs import env, limits, list, score, train  # noqa: A004 named after its verb
+from invbench.verbs import (  # `list` is named after its verb
+    env,
+    import_checkpoint,
+    limits,
+    list,  # noqa: A004
+    score,
+    train,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (list, train, score, limits, env)
+VERBS = (list, train, import_checkpoint, score, limits, env)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
     from torch import Tensor, nn
@@ -48,6 +48,7 @@ class Method:
         build: makes the untrained network of a configuration.
         sampler: wraps a network and its configuration as a `Sampler`.
         stem: gives the checkpoint's file name without suffix, for (task, configuration name).
+        rename_official: gives the names of our network to a published state dict.
         network_config: gives the part of a configuration that shapes the weights, where that is
             not all of it; a checkpoint fits if this part agrees.
     """
@@ -59,4 +60,5 @@ class Method:
     build: Callable[[Any], nn.Module]
     sampler: Callable[[Any, Any], Sampler]
     stem: Callable[[str, str], str]
+    rename_official: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     network_config: Callable[[Any], Any] = lambda config: config

@@ -1,10 +1,10 @@
-"""Checkpoint files: safetensors with half-precision weights and a card that says what they are."""
+"""Checkpoint files: safetensors with weights and a card that says what they are."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from hashlib import sha256
+from hashlib import file_digest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,9 +48,16 @@ def describe(config: Any) -> str:
 
 
 def save_checkpoint(
-    path: Path, weights: Mapping[str, Tensor], *, method: str, stem: str, config: Any, card: Any
+    path: Path,
+    weights: Mapping[str, Tensor],
+    *,
+    method: str,
+    stem: str,
+    config: Any,
+    card: Any,
+    dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write weights in half precision, whole or not at all.
+    """Write weights, whole or not at all.
 
     Args:
         path: the file to write.
@@ -59,11 +66,12 @@ def save_checkpoint(
         stem: what `Method.stem` gives: the method with the task it was trained for.
         config: the configuration that builds the network.
         card: JSON-able facts on the training.
+        dtype: what is stored; half precision is enough for weights of our own.
 
     Raises:
         StorageError: if it cannot be written.
     """
-    halves = {key: value.detach().cpu().half().contiguous() for key, value in weights.items()}
+    stored = {key: value.detach().cpu().to(dtype).contiguous() for key, value in weights.items()}
     metadata = {
         "format": FORMAT,
         "method": method,
@@ -72,7 +80,7 @@ def save_checkpoint(
         "card": json.dumps(card, sort_keys=True),
     }
     with atomic_write(path) as stream:
-        stream.write(save(halves, metadata=metadata))
+        stream.write(save(stored, metadata=metadata))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -125,10 +133,9 @@ def load_checkpoint(
     # Convolutions on a CPU are faster with the channels last
     network.to(device).to(memory_format=torch.channels_last)
     network.eval().requires_grad_(requires_grad=False)
-    content = path.read_bytes()
-    identity = Checkpoint(
-        path, sha256(content).hexdigest(), len(content), json.loads(metadata["card"])
-    )
+    with path.open("rb") as stream:
+        digest = file_digest(stream, "sha256").hexdigest()
+    identity = Checkpoint(path, digest, path.stat().st_size, json.loads(metadata["card"]))
     return method.sampler(network, config), identity
 
 

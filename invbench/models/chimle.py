@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from invbench.models import Method
-from invbench.models.imle import TowerSampler, build_tower, configure_tower
+from invbench.models.imle import TowerSampler, build_tower, configure_tower, rename_official
 
 METHOD = Method(
     name="chimle",
@@ -20,4 +20,5 @@ METHOD = Method(
     build=build_tower,
     sampler=TowerSampler,
     stem=lambda task, _: f"chimle-{task}",
+    rename_official=rename_official,
 )

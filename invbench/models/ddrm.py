@@ -293,5 +293,6 @@ METHOD = Method(
     build=build_prior,
     sampler=make_sampler,
     stem=lambda task, name: f"ddrm-{_size(task, name)}",
+    rename_official=rename_official,
     network_config=lambda config: config.prior,
 )

@@ -19,4 +19,5 @@ METHOD = Method(
     build=build_unet,
     sampler=UnetSampler,
     stem=lambda task, _: f"divco-{task}",
+    rename_official=rename_official,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from invbench.operators import resize_bicubic
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -116,3 +117,20 @@ class TowerSampler:
         noise = randn(generators, [sum(lengths)], device=observation.device)
         outputs = self.tower(inputs, noise.split(lengths, dim=1))
         return to_rgb(outputs[-1], self.config).clamp(0, 1)
+
+
+def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Map the parameter names of published CHIMLE, CAM-Net and HyperRIM files to ours.
+
+    They have these names already, but for the prefix ``module.`` of some, and for files that were
+    saved again with torch's newer weight normalization.
+    """
+    halves = {"original0": "weight_g", "original1": "weight_v"}
+    return {
+        re.sub(
+            r"parametrizations\.weight\.(original[01])$",
+            lambda found: halves[found[1]],
+            key.removeprefix("module."),
+        ): value
+        for key, value in weights.items()
+    }

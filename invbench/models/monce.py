@@ -165,4 +165,5 @@ METHOD = Method(
     build=build_monce,
     sampler=MonceSampler,
     stem=lambda task, _: f"monce-{task}",
+    rename_official=rename_official,
 )

@@ -172,5 +172,6 @@ METHOD = Method(
     build=lambda config: PairedUnet(config.score.network),
     sampler=NdmSampler,
     stem=lambda task, _: f"ndm-{task}",
+    rename_official=rename_official,
     network_config=lambda config: config.score,
 )

@@ -1,0 +1,290 @@
+"""Published checkpoints become ours: read without running any code, renamed, held to the network.
+
+A published file is a plain state dict, or a dict that holds one beside other things: a trainer's
+resume file, a Lightning checkpoint, weights with their running average. Wrappers that a trainer
+puts around names are undone here, names that differ between code bases by `Method.rename_official`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from invbench.errors import (
+    CorruptCheckpointError,
+    ForeignCheckpointError,
+    InvbenchError,
+    MissingCheckpointError,
+    UnknownNameError,
+)
+from invbench.models.checkpoints import save_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from invbench.models import Method
+
+State = dict[str, Tensor]
+
+AVERAGES = ("ema_state_dict", "state_dict_ema", "params_ema", "model_ema", "g_ema", "ema")
+"""Entries that hold running averages, which are what a method samples with."""
+
+PLAIN = ("state_dict", "model_state_dict", "params", "model", "net", "network", "netG", "generator")
+"""Entries that hold weights, looked for after the averages."""
+
+_AVERAGE_PREFIXES = ("ema_model.", "model_ema.", "ema.")
+_WRAPPERS = ("module.", "_orig_mod.")
+_SHOWN = 5
+
+
+class UnsafeCheckpointError(InvbenchError, ValueError):
+    """A file could only be read by running code that is stored in it."""
+
+
+class MismatchedCheckpointError(ForeignCheckpointError):
+    """A file's tensors are not those of the network it was imported for."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """How a state dict differs from the one a network expects.
+
+    Attributes:
+        expected: number of tensors the network has.
+        missing: names that the network has and the file lacks.
+        unexpected: names that the file has and the network lacks.
+        misshaped: name, shape in the file, shape in the network.
+    """
+
+    expected: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any difference."""
+        return bool(self.missing or self.unexpected or self.misshaped)
+
+    def __str__(self) -> str:
+        """Name the first few differences of each kind, and count all of them."""
+        shapes = [
+            f"{name} {list(found)} where {list(wanted)} is expected"
+            for name, found, wanted in self.misshaped
+        ]
+        kinds = {
+            f"of {self.expected} missing": self.missing,
+            "unexpected": self.unexpected,
+            "of another shape": shapes,
+        }
+        return "; ".join(f"{len(names)} {kind}: {_few(names)}" for kind, names in kinds.items())
+
+
+def import_official(
+    path: Path,
+    folder: Path,
+    *,
+    method: Method,
+    task: str,
+    configuration: str = "official",
+    entry: str | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Turn a published file into a checkpoint of ours, its weights unchanged in float32.
+
+    Args:
+        path: what was published.
+        folder: where the checkpoint goes, under the name that the suite looks for.
+        method: whose network it is.
+        task: task id; files do not say it.
+        configuration: whose sizes it has.
+        entry: name of the state dict in the file; see `find_state` for the default.
+
+    Returns:
+        The checkpoint's path, and the facts for its card.
+
+    Raises:
+        MissingCheckpointError: if there is no such file.
+        UnsafeCheckpointError: if reading it would run code.
+        CorruptCheckpointError: if it is damaged, or a weight is not finite.
+        MismatchedCheckpointError: listing what is missing, unexpected or of another shape.
+        UnknownNameError: for an unknown task, configuration or entry.
+        StorageError: if the checkpoint cannot be written.
+    """
+    config = method.configure(task, configuration)
+    source, given = find_state(read_official(path), entry=entry, path=path)
+    weights = {key: value.float() for key, value in method.rename_official(given).items()}
+    stem = method.stem(task, configuration)
+    with torch.device("meta"):
+        network = method.build(config)
+    if mismatch := compare(network.state_dict(), weights):
+        raise MismatchedCheckpointError(
+            f"{path} ({source}) is no {stem} of configuration {configuration!r}: {mismatch}"
+        )
+    for key, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise CorruptCheckpointError(f"{path}: {key} is not finite")
+    with path.open("rb") as stream:
+        digest = file_digest(stream, "sha256").hexdigest()
+    card = {
+        "method": method.name,
+        "paper": method.source,
+        "task": task,
+        "configuration": configuration,
+        "parameters": sum(value.numel() for value in network.parameters()),
+        "imported": {
+            "file": path.name,
+            "sha256": digest,
+            "entry": source,
+            "tensors": len(weights),
+            "left out": len(given) - len(weights),
+        },
+        "made": datetime.now(UTC).date().isoformat(),
+    }
+    target = folder / f"{stem}.safetensors"
+    save_checkpoint(
+        target,
+        weights,
+        method=method.name,
+        stem=stem,
+        config=method.network_config(config),
+        card=card,
+        dtype=torch.float32,
+    )
+    return target, card
+
+
+def read_official(path: Path) -> Any:
+    """Read a safetensors file, or one that ``torch.save`` wrote, without running code from it.
+
+    Raises:
+        MissingCheckpointError: if there is no such file.
+        UnsafeCheckpointError: naming what the file wants to have called.
+        CorruptCheckpointError: if it is neither.
+    """
+    if not path.is_file():
+        raise MissingCheckpointError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CorruptCheckpointError(f"{path}: damaged or not safetensors ({error})") from error
+    try:
+        with catch_warnings(action="ignore"):  # of pickle protocols; what matters is an error
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        if wanted := re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error)):
+            raise UnsafeCheckpointError(
+                f"{path}: holds more than tensors and would have to run {wanted[1]} to be read, "
+                "which is refused. If you trust its origin, take the state dict out yourself, "
+                "where doing so can harm nothing: "
+                "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'plain.pt'); "
+                "then import plain.pt"
+            ) from error
+        raise CorruptCheckpointError(f"{path}: damaged or not written by torch.save") from error
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
+        raise CorruptCheckpointError(
+            f"{path}: damaged or not written by torch.save ({error})"
+        ) from error
+
+
+def find_state(content: Any, *, entry: str | None = None, path: Path) -> tuple[str, State]:
+    """Find the state dict in what a file holds, and undo what trainers put around names.
+
+    Running averages come before the weights they average, since methods sample with them:
+    entries are looked for in the order of `AVERAGES`, then `PLAIN`. In a list of things,
+    as DDIM's trainer saves, the last state dict is the average.
+
+    Args:
+        content: what was read.
+        entry: the entry to take instead; an index for a list, dots for dicts in dicts.
+        path: of the file, for messages.
+
+    Returns:
+        Where it was found, in words, and the state dict.
+
+    Raises:
+        UnknownNameError: if there is no such entry.
+        ForeignCheckpointError: if no state dict is found, or several of unknown names.
+    """
+    found = _state_dicts(content)
+    if entry is None:
+        name = _preferred(found, path, in_order=not isinstance(content, Mapping))
+    elif entry in found:
+        name = entry
+    else:
+        raise UnknownNameError.among(f"state dict in {path}", entry, found)
+    where, state = name or "plain", found[name]
+    for prefix in _AVERAGE_PREFIXES:
+        if averaged := {k: v for k, v in state.items() if k.startswith(prefix)}:
+            where, state = f"{where}, {prefix}*", _without(prefix, averaged)
+    while wrapper := next((w for w in _WRAPPERS if all(k.startswith(w) for k in state)), None):
+        state = _without(wrapper, state)
+    return where, state
+
+
+def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Mismatch:
+    """Return how names and shapes of a state dict differ from the expected ones."""
+    return Mismatch(
+        expected=len(expected),
+        missing=tuple(name for name in expected if name not in found),
+        unexpected=tuple(name for name in found if name not in expected),
+        misshaped=tuple(
+            (name, tuple(found[name].shape), tuple(value.shape))
+            for name, value in expected.items()
+            if name in found and found[name].shape != value.shape
+        ),
+    )
+
+
+def _preferred(found: Mapping[str, State], path: Path, *, in_order: bool) -> str:
+    """Return the entry to take: the one there is, the first known name, or a list's last."""
+    if len(found) == 1:
+        return next(iter(found))
+    for name in (*AVERAGES, *PLAIN):
+        if name in found:
+            return name
+    if not found:
+        raise ForeignCheckpointError(f"{path}: holds no state dict")
+    if in_order:
+        return list(found)[-1]
+    raise ForeignCheckpointError(
+        f"{path}: holds several state dicts; choose one of {', '.join(found)} by its entry"
+    )
+
+
+def _state_dicts(content: Any, name: str = "", depth: int = 2) -> dict[str, State]:
+    """Return every non-empty dict of tensors by its entry, in the order of the file."""
+    if isinstance(content, Mapping):
+        tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+        if tensors and len(tensors) == len(content):
+            return {name: tensors}
+        parts = [(str(key), value) for key, value in content.items()]
+    elif isinstance(content, Sequence) and not isinstance(content, str):
+        parts = [(str(index), value) for index, value in enumerate(content)]
+    else:
+        return {}
+    found: dict[str, State] = {}
+    for key, value in parts if depth else []:
+        found |= _state_dicts(value, f"{name}.{key}" if name else key, depth - 1)
+    return found
+
+
+def _without(prefix: str, state: Mapping[str, Tensor]) -> State:
+    return {key.removeprefix(prefix): value for key, value in state.items()}
+
+
+def _few(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
