@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -16,10 +17,20 @@ class References:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.observe = None  # called with the name and content of what is read
 
     def __call__(self, name: str) -> dict:
         with safe_open(self.folder / name, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict
+        return self._read(name, tensors)
+
+    def json(self, name: str) -> dict:
+        return self._read(name, json.loads((self.folder / name).read_text()))
+
+    def _read(self, name: str, content: dict) -> dict:
+        if self.observe:
+            self.observe(name, content)
+        return content
 
     def metadata(self, name: str) -> dict:
         with safe_open(self.folder / name, "pt") as file:

@@ -39,6 +39,16 @@ def record_gradients(learner):
     return found
 
 
+def record_passes(learner):
+    """Return a dict that gets (arguments, output) of each pass of each network."""
+    found = {name: [] for name in learner.players.networks}
+    for name, network in learner.players.networks.items():
+        network.register_forward_hook(
+            lambda _, given, output, name=name: found[name].append((given, output))
+        )
+    return found
+
+
 def same_gradients(ours, theirs):
     assert theirs
     for key, expected in theirs.items():

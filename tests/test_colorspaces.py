@@ -7,6 +7,7 @@ import torch
 from skimage.color import lab2rgb, rgb2lab
 
 from invbench.colorspaces import gray_to_lightness, lab_to_rgb, rgb_to_lab
+from invbench.images import from_uint8, to_uint8
 
 
 def colours():
@@ -55,3 +56,13 @@ def test_decoding_agrees_with_the_original(refs):
     torch.testing.assert_close(rgb, tensors["net_lab_to_rgb"], atol=5e-6, rtol=1e-6)
     lab = rgb_to_lab(tensors["rgb_u8"].permute(2, 0, 1) / 255)
     torch.testing.assert_close(lab, tensors["torch_lab"][0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(lab.permute(1, 2, 0), tensors["skimage_lab"], atol=1e-3, rtol=0)
+    torch.testing.assert_close(lab[0] / 100, tensors["L_input"], atol=1e-5, rtol=0)
+    light, chroma = tensors["encoded"][:, :1], tensors["encoded"][:, 1:]
+    light = light.clamp(min=0.01)
+    encoded = torch.cat([lab[:1] / 100, lab[1:] * lab[:1] / 100 / 127])
+    torch.testing.assert_close(encoded[None], tensors["encoded"], atol=1e-5, rtol=0)
+    rgb = lab_to_rgb(torch.cat([100 * light, 127 * chroma / light], dim=1))
+    torch.testing.assert_close(rgb, tensors["encoded_to_rgb"], atol=5e-6, rtol=1e-6)
+    pixels = to_uint8(from_uint8(tensors["rgb_u8"]))
+    assert torch.equal(pixels, tensors["truncated_u8"])

@@ -140,8 +140,8 @@ class TestPublishedRuns:
             options=replace(options, official=True),
         )
         assert next(draws, None) is None
-        assert options.sigma_0 == pytest.approx(tensors["sigma_0_used"].item())
-        assert denoiser.times == tensors["seq"].tolist()[::-1]
+        torch.testing.assert_close(torch.tensor(options.sigma_0), tensors["sigma_0_used"])
+        assert torch.equal(torch.tensor(denoiser.times[::-1]), tensors["seq"])
 
         states = torch.stack([*denoiser.images[1:], found])
         expected = {
@@ -152,12 +152,12 @@ class TestPublishedRuns:
             "x_final": found,
             "residual_final": flat_observation(svd, found) - tensors["y0"],
         }
-        if tag.endswith("noiseless"):
+        if options.sigma_0 == 0:
             expected["y0"] = flat_observation(svd, refs(LOOPS)["x0"])
         for name in expected.keys() & tensors.keys():
             scale = max(1.0, tensors[name].abs().max())
-            difference = (expected[name] - tensors[name]).abs().max()
-            assert difference <= 1e-5 * scale, name
+            found = expected[name].expand_as(tensors[name])
+            torch.testing.assert_close(found, tensors[name], rtol=0, atol=1e-5 * scale)
 
     @pytest.mark.parametrize("tag", ["sr4_16", "color"])
     def test_operators_are_the_published_ones(self, refs, tag):
@@ -198,7 +198,8 @@ class TestPublishedRuns:
         values = np.linalg.svd(matrix, compute_uv=False)
         np.testing.assert_allclose(matrix, tensors[f"{name}.H_1d"], rtol=0, atol=1e-7)
         np.testing.assert_allclose(values, tensors[f"{name}.singulars_1d_raw"], rtol=1e-5)
-        assert (values < 3e-2).sum() == tensors[f"{name}.n_zeroed_1d"] == 0
+        zeroed = torch.tensor((values < 3e-2).sum())
+        assert torch.equal(zeroed, tensors[f"{name}.n_zeroed_1d"])
 
     def test_official_bicubic_at_512_is_the_published_one(self, refs):
         tensors, matrix = refs(OPERATORS), mirrored_bicubic_matrix(32, 512)
@@ -207,6 +208,8 @@ class TestPublishedRuns:
             np.testing.assert_allclose(matrix[row], expected, rtol=0, atol=1e-7)
         values = np.linalg.svd(matrix, compute_uv=False)
         np.testing.assert_allclose(values, tensors["sr16_512.singulars_1d_raw"], rtol=1e-5)
+        zeroed = torch.tensor((values < 3e-2).sum())
+        assert torch.equal(zeroed, tensors["sr16_512.n_zeroed_1d"])
 
 
 def published_svd(tensors, tag):
@@ -393,9 +396,9 @@ class TestJpegCodec:
             assert torch.equal(table.float(), tensors[f"{prefix}.{name}"])
 
     def test_transform_is_the_published_one(self, refs):
-        tensors, blocks = refs(JPEG), torch.eye(8)
+        tensors = refs(JPEG)
         for name, matrix in (("dct8", dct_matrix()), ("idct8", dct_matrix().T)):
-            torch.testing.assert_close(tensors[name] @ blocks, matrix, rtol=0, atol=1e-6)
+            torch.testing.assert_close(matrix, tensors[name], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("kind", ["official", "aligned"])
     @pytest.mark.parametrize("quality", [1, 10, 50])

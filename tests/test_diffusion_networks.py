@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
@@ -61,7 +59,7 @@ def test_published_sizes_have_the_published_number_of_weights(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_key_and_shape_of_the_published_file_is_there(name, refs):
     file = "keys_ndm.json" if name.startswith("ndm") else "keys_guided_diffusion.json"
-    entries = json.loads((refs.folder / "diffusion" / file).read_text())
+    entries = refs.json(f"diffusion/{file}")
     (expected,) = (entry for key, entry in entries.items() if key.split(" ")[0] == name)
     network, config, _ = PUBLISHED[name]
     with torch.device("meta"):

@@ -1,6 +1,5 @@
 """The adversarial methods as the suite sees them: configurations, samplers, published names."""
 
-import json
 from dataclasses import asdict, replace
 from importlib import import_module
 
@@ -181,7 +180,7 @@ class TestPublishedNames:
         }
 
     def test_published_monce_file_with_dropout_fits(self, refs):
-        lists = json.loads((refs.folder / "gans/keys_monce_official.json").read_text())
+        lists = refs.json("gans/keys_monce_official.json")
         listed = next(value for key, value in lists.items() if "with dropout" in key)["keys"]
         with torch.device("meta"):
             published = {key: torch.empty(shape) for key, shape in listed.items()}

@@ -1,6 +1,5 @@
 """Networks of the adversarial methods against the original implementations and by hand."""
 
-import json
 import re
 
 import pytest
@@ -133,7 +132,7 @@ def shapes(network):
 
 @pytest.mark.parametrize(("method", "entry", "build"), PUBLISHED)
 def test_published_names_and_shapes(refs, method, entry, build):
-    lists = json.loads((refs.folder / f"gans/keys_{method}_official.json").read_text())
+    lists = refs.json(f"gans/keys_{method}_official.json")
     published = next(value for key, value in lists.items() if key.startswith(entry))
     with torch.device("meta"):
         network = build()
@@ -162,7 +161,7 @@ UNTESTED_FORWARD = {
 
 @pytest.mark.parametrize("name", UNTESTED_FORWARD)
 def test_variants_have_the_original_names_and_shapes(refs, name):
-    index = json.loads((refs.folder / "gans/INDEX.json").read_text())[f"{name}.safetensors"]
+    index = refs.json("gans/INDEX.json")[f"{name}.safetensors"]
     listed = next(part for part in index.values() if isinstance(part, dict) and "in/x" in part)
     build, inputs = UNTESTED_FORWARD[name]
     network = build()

@@ -4,7 +4,14 @@ import math
 
 import pytest
 import torch
-from gan_references import make_pairs, part, record_gradients, same_gradients, seeded
+from gan_references import (
+    make_pairs,
+    part,
+    record_gradients,
+    record_passes,
+    same_gradients,
+    seeded,
+)
 
 from invbench.errors import MissingDataError
 from invbench.models.gan import build_unet, configure_unet
@@ -12,7 +19,12 @@ from invbench.networks.unet import InputUnet, Unet, UnetConfig
 from invbench.training import bicyclegan, divco, monce, msgan
 from invbench.training.bicyclegan import BicycleLearner, BicycleOptions, LatentRegression
 from invbench.training.divco import LatentContrast
-from invbench.training.gan import InvalidOptionsError, real_and_fake_loss, with_dropout
+from invbench.training.gan import (
+    InvalidOptionsError,
+    Players,
+    real_and_fake_loss,
+    with_dropout,
+)
 from invbench.training.msgan import MsganLearner, MsganOptions
 
 NAMES = {"G": "generator", "E": "encoder", "D": "discriminator", "D2": "discriminator2"}
@@ -53,12 +65,28 @@ def same_weights(learner, tensors):
         )
         for key, value in part(tensors, f"after/{letter}/").items():
             gradient = part(tensors, f"grad/{letter}/") or part(tensors, f"grad_total/{letter}/")
-            certain = gradient[key].abs() > 1e-4 if key in gradient else torch.zeros_like(value) > 0
-            error = (weights[key] - value).abs()
-            assert float(error.max()) < 4.1e-4
-            assert not certain.any() or float(error[certain].max()) < 1e-6
+            torch.testing.assert_close(weights[key], value, atol=4.1e-4, rtol=0)
+            if key in gradient:
+                moved = torch.where(gradient[key].abs() > 1e-4, weights[key], value)
+                torch.testing.assert_close(moved, value, atol=1e-6, rtol=0)
             compared += 1
     assert compared
+
+
+def same_pass(passes, tensors, second):
+    """Compare what generator and encoder read and gave in a step of BicycleGAN or DivCo."""
+    ((_, codes), fakes), *_ = passes["generator"]
+    (_, (mean, log_variance)), (_, (recovered, _)) = passes["encoder"]
+    found = {
+        "mu": mean,
+        "logvar": log_variance,
+        "z_encoded": codes[:1],
+        "fake_B_encoded": fakes[:1],
+        second: fakes[1:2],
+        "mu2": recovered,
+    }
+    for name, ours in found.items():
+        torch.testing.assert_close(ours.detach(), tensors[f"fwd/{name}"], atol=1e-5, rtol=0)
 
 
 def value(loss):
@@ -70,7 +98,7 @@ class TestBicycleStep:
         tensors = refs("gans/bicycle_step.safetensors")
         learner = BicycleLearner(tiny_unet(7), make_pairs(128), BicycleOptions(**SMALL), seed=0)
         fill(learner, tensors)
-        gradients = record_gradients(learner)
+        gradients, passes = record_gradients(learner), record_passes(learner)
         losses = learner.update(
             tensors["in/A"],
             tensors["in/B"],
@@ -78,6 +106,7 @@ class TestBicycleStep:
             codes=tensors["in/z_random"][None],
             progress=0.0,
         )
+        same_pass(passes, tensors, "fake_B_random")
         return tensors, learner, gradients, losses
 
     def test_matches_the_original(self, refs):
@@ -97,6 +126,18 @@ class TestBicycleStep:
         for letter in ("G", "D", "D2"):
             same_gradients(gradients[NAMES[letter]], part(tensors, f"grad_total/{letter}/"))
         same_weights(learner, tensors)
+
+    def test_gradient_before_latent_regression_matches_the_original(self, refs, monkeypatch):
+        found, backward = [], Players.backward
+
+        def record(players, *given, **options):
+            backward(players, *given, **options)
+            named = players.networks["generator"].named_parameters()
+            found.append({key: one.grad.clone() for key, one in named if one.grad is not None})
+
+        monkeypatch.setattr(Players, "backward", record)
+        tensors, *_ = self.run(refs)
+        same_gradients(found[0], part(tensors, "grad_EG/G/"))
 
     def test_latent_regression_does_not_move_the_encoder(self, refs):
         tensors, _, gradients, _ = self.run(refs)
@@ -209,13 +250,19 @@ class TestMsganStep:
         options = MsganOptions(batch_size=2, discriminator_channels=2, discriminator_layers=2)
         learner = MsganLearner(tiny_unet(7), make_pairs(128), options, seed=0)
         fill(learner, tensors)
-        gradients = record_gradients(learner)
+        gradients, passes = record_gradients(learner), record_passes(learner)
         losses = learner.update(
             tensors["in/A"],
             tensors["in/B"],
             codes=torch.stack([tensors["in/z_random1"], tensors["in/z_random2"]]),
             progress=0.0,
         )
+        ((_, fakes),) = passes["generator"]
+        for index, ours in enumerate(fakes.detach().chunk(2), start=1):
+            expected = tensors[f"fwd/fake_B_random{index}"]
+            torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+        total = losses["gan"] + losses["l1"] + losses["mode_seeking"]
+        torch.testing.assert_close(total.detach(), tensors["loss/G"], atol=0, rtol=1e-4)
         names = {"gan": "G_GAN", "l1": "G_L1", "mode_seeking": "lz", "discriminator": "D"}
         for ours, theirs in names.items():
             expected = tensors[f"loss/{theirs}"]
@@ -232,7 +279,7 @@ class TestDivcoStep:
         options = BicycleOptions(**SMALL, latent=LatentContrast(backward=backward))
         learner = BicycleLearner(tiny_unet(7), make_pairs(128), options, seed=0)
         fill(learner, tensors)
-        gradients = record_gradients(learner)
+        gradients, passes = record_gradients(learner), record_passes(learner)
         queries = tensors["in/z_query"][None], tensors["in/z_pos"][None]
         losses = learner.update(
             tensors["in/A"],
@@ -241,7 +288,9 @@ class TestDivcoStep:
             codes=torch.cat([*queries, tensors["in/z_negs"]]),
             progress=0.0,
         )
+        same_pass(passes, tensors, "fake_B_query")
         names = {"gan": "G_GAN", "gan2": "G_GAN2", "l1": "G_L1", "kl": "kl", "contrast": "contra"}
+        names["latent"] = "z_L1"
         for ours, theirs in names.items():
             expected = tensors[f"loss/{theirs}"]
             torch.testing.assert_close(losses[ours].detach(), expected, atol=0, rtol=1e-4)

@@ -76,15 +76,19 @@ def test_selection_is_the_original_one(loop):
 
 def test_distances_are_the_original_ones(loop):
     tensors, _, tower = loop
-    inputs, pool = numbered(tensors, "input"), tensors["pool.0"]
-    features = Projected(numbered(tensors, "projection"))
-    count = pool.shape[1]
-    repeated = [image.repeat_interleave(count, dim=0) for image in inputs]
-    with torch.inference_mode():
-        output, _ = tower.level(0, repeated, pool.flatten(0, 1), None)
-        found = features(to_rgb(output, tower.config))
-        distance = candidate_distances(found, features(tensors["target.0"]))
-    torch.testing.assert_close(distance.sqrt(), tensors["dist.0"], atol=1e-4, rtol=0)
+    inputs, chosen = numbered(tensors, "input"), numbered(tensors, "selected_code")
+    features, carry = Projected(numbered(tensors, "projection")), None
+    for level, pool in enumerate(numbered(tensors, "pool")):
+        count = pool.shape[1]
+        repeated = [image.repeat_interleave(count, dim=0) for image in inputs]
+        with torch.inference_mode():
+            below = carry.repeat(count) if carry else None
+            output, _ = tower.level(level, repeated, pool.flatten(0, 1), below)
+            found = features(to_rgb(output, tower.config))
+            distance = candidate_distances(found, features(tensors[f"target.{level}"]))
+            _, carry = tower.level(level, inputs, chosen[level], carry)
+        torch.testing.assert_close(distance.sqrt(), tensors[f"dist.{level}"], atol=1e-4, rtol=0)
+        assert torch.equal(distance.argmin(dim=1), tensors["selected_index"][level])
 
 
 def test_loss_gradient_and_step_are_the_original_ones(loop):
@@ -94,6 +98,9 @@ def test_loss_gradient_and_step_are_the_original_ones(loop):
     rgb = [to_rgb(output, tower.config) for output in outputs]
     for output, expected in zip(rgb, numbered(tensors, "output_rgb"), strict=True):
         torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+    parts = zip(rgb, targets, strict=True)
+    each = torch.stack([squared_distance(flat(one), flat(other)) for one, other in parts])
+    torch.testing.assert_close(each, tensors["loss_per_level"], rtol=1e-5, atol=0)
     loss = len(targets[0]) * imle_loss(rgb, targets, flat)  # the original sums over the batch
     torch.testing.assert_close(loss, tensors["loss_total"], rtol=1e-5, atol=0)
     loss.backward()
@@ -114,9 +121,9 @@ def test_loss_gradient_and_step_are_the_original_ones(loop):
     for key, expected in tensors.items():
         if key.startswith("after_step."):
             name = key.removeprefix("after_step.")
-            moved = parameters[name].grad is not None and parameters[name].grad.abs() > 1e-5
-            difference = (parameters[name] - expected).abs()
-            assert (difference[moved] < 1e-6).all() if torch.is_tensor(moved) else True
+            gradient = parameters[name].grad
+            moved = torch.where(gradient.abs() > 1e-5, parameters[name].detach(), expected)
+            torch.testing.assert_close(moved, expected, atol=1e-6, rtol=0)
 
 
 def test_target_pyramids_are_the_original_ones(refs):

@@ -103,11 +103,20 @@ WRAPPINGS = {
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 @pytest.mark.parametrize("model", MODELS)
-def test_weights_arrive_unchanged_from_every_wrapping(model, wrapping, tmp_path):
+def test_every_wrapping_is_undone(model, wrapping, tmp_path):
     own = network_of(model).state_dict()
-    torch.save(WRAPPINGS[wrapping](published(model, own)), tmp_path / "official.pth")
+    _, state = find_state(WRAPPINGS[wrapping](published(model, own)), path=tmp_path)
+    weights = get_method(model).rename_official(state)
+    assert not compare(own, weights)
+    assert all(torch.equal(weights[key], own[key]) for key in own)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_arrive_unchanged(model, tmp_path):
+    own = network_of(model).state_dict()
+    torch.save(WRAPPINGS["lightning"](published(model, own)), tmp_path / "official.ckpt")
     path, card = import_official(
-        tmp_path / "official.pth",
+        tmp_path / "official.ckpt",
         tmp_path,
         method=get_method(model),
         task="decompression",

@@ -1,7 +1,6 @@
 """Selection networks, quantiles and intervals against torch.sort, numpy and the theory."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -219,8 +218,6 @@ class TestIdealCoverage:
 
     def test_agrees_with_the_stored_simulation(self, refs):
         # that sampler was not uniform, hence the loose bound: rules differ by 0.035
-        stored = json.loads(
-            (refs.folder / "uncertainty" / "quantile_coverage_n50.json").read_text()
-        )
+        stored = refs.json("uncertainty/quantile_coverage_n50.json")
         for rule in ("linear", "weibull"):
             assert ideal_coverage(50, 0.9, rule) == pytest.approx(stored[rule], abs=0.006)

@@ -102,15 +102,22 @@ class TestStep:
 
     def test_losses_projector_and_discriminator_match_the_original(self, refs):
         tensors, learner, draws = self.load(refs)
+        judge = learner.players.networks["discriminator"]
+        with torch.no_grad():
+            on_fake = gan_loss(judge(learner.network(tensors["in/A"])), real=False)
+            on_real = gan_loss(judge(tensors["in/B"]), real=True)
         gradients, losses = self.take(tensors, learner, draws)
-        expected = {
-            "gan": tensors["loss/G_GAN"],
-            "contrast": tensors["loss/NCE"] / 2,
-            "identity": tensors["loss/NCE_Y"] / 2,
-            "discriminator": tensors["loss/D"],
+        found = {
+            "G_GAN": losses["gan"],
+            "NCE": 2 * losses["contrast"],
+            "NCE_Y": 2 * losses["identity"],
+            "G": losses["gan"] + losses["contrast"] + losses["identity"],
+            "D": losses["discriminator"],
+            "D_fake": on_fake,
+            "D_real": on_real,
         }
-        for name, loss in expected.items():
-            torch.testing.assert_close(losses[name], loss, atol=0, rtol=1e-4)
+        for name, loss in found.items():
+            torch.testing.assert_close(loss, tensors[f"loss/{name}"], atol=0, rtol=1e-4)
         same_gradients(gradients["projector"], part(tensors, "grad/F/"))
         for letter in "DF":
             weights = learner.players.networks[NAMES[letter]].state_dict()
@@ -144,7 +151,16 @@ class TestStep:
         names, parameters = zip(*learner.network.named_parameters(), strict=True)
         loss = generator_loss(learner, inputs, draws, project)
         gradients = dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
-        same_gradients(gradients, part(tensors, "grad/G/"))
+        expected = part(tensors, "grad/G/")
+        same_gradients(gradients, expected)
+        for name, parameter in zip(names, parameters, strict=True):
+            parameter.grad = gradients[name]
+        options = learner.options
+        torch.optim.Adam(parameters, lr=options.learning_rate, betas=options.betas).step()
+        weights = learner.network.state_dict()
+        for name, value in part(tensors, "after/G/").items():
+            moved = torch.where(expected[name].abs() > 1e-4, weights[name], value)
+            torch.testing.assert_close(moved, value, atol=1e-6, rtol=0)
 
     def test_generator_gradient_is_the_slope_of_the_loss(self, refs):
         """Compare it with a central difference in double precision, the keys being constants."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from imle_references import FORMS, config_of, numbered, weights
@@ -78,7 +76,7 @@ def fill(tower):
 
 @pytest.mark.parametrize("name", KEYS)
 def test_published_sizes_have_the_published_keys_and_shapes(refs, name):
-    expected = json.loads((refs.folder / f"imle/official_keys_{name}.json").read_text())
+    expected = refs.json(f"imle/official_keys_{name}.json")
     with torch.device("meta"):
         tower = Tower(KEYS[name])
     assert {key: list(value.shape) for key, value in tower.state_dict().items()} == expected[
@@ -119,7 +117,7 @@ def test_srim_gives_the_original_outputs(refs, name):
 
 
 def test_srim_has_the_published_keys(refs):
-    expected = json.loads((refs.folder / "imle/official_keys_srim_x8.json").read_text())
+    expected = refs.json("imle/official_keys_srim_x8.json")
     with torch.device("meta"):
         network = Srim(SrimConfig())
     found = {key: list(value.shape) for key, value in network.state_dict().items()}
