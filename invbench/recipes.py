@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -9,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from invbench.environment import device_key
-from invbench.errors import UnknownNameError
+from invbench.errors import ForeignCheckpointError, InvbenchError, UnknownNameError
+from invbench.files import atomic_write
 from invbench.images import from_uint8
 from invbench.metrics import psnr, ssim
-from invbench.models.checkpoints import save_checkpoint
+from invbench.models.checkpoints import read_card, save_checkpoint
 from invbench.models.registry import get_method
 from invbench.profiles import get_profile
 from invbench.sampling import draw
 from invbench.tasks import get_task
 from invbench.training import bicyclegan, divco, monce, msgan
 from invbench.training.cards import write_card
+from invbench.training.curves import plot_run
 from invbench.training.diffusion import (
     NDM_OPTIONS,
     PRIOR_OPTIONS,
@@ -33,7 +37,7 @@ from invbench.training.loop import train
 from invbench.training.pairs import load_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from invbench.training.distances import Features
     from invbench.training.loop import Budget, Learner
     from invbench.training.pairs import Pairs
+    from invbench.training.plan import PlannedRun
 
     Build = Callable[[Any, Any, Pairs, "Recipe"], tuple[Learner, Any]]
 
@@ -84,15 +89,34 @@ class Recipe:
     note: str = ""
 
 
-def run_recipe(recipe: Recipe) -> Path:
+@dataclass(frozen=True)
+class Trained:
+    """What became of a run.
+
+    Attributes:
+        path: the checkpoint.
+        card: its card.
+        kept: whether it was there already.
+    """
+
+    path: Path
+    card: Mapping[str, Any]
+    kept: bool = False
+
+
+def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     """Train, and write ``<stem>.safetensors`` and ``<stem>.md``; continues an unfinished run.
 
-    Returns:
-        The checkpoint's path.
+    Curves of losses and validation scores go to ``curves.png`` beside the run's log.
+
+    Args:
+        recipe: what to train.
+        keep: leave a checkpoint alone that the same recipe has made with this budget or more.
 
     Raises:
         UnknownNameError: for an unknown model, task or profile.
         EmptyFolderError, UnreadableImageError, MissingDataError: for unusable photographs.
+        ForeignCheckpointError: if the run's folder holds the state of another recipe.
         DivergedError: if a loss is not finite.
         StorageError: if something cannot be written; the run can be continued.
     """
@@ -103,10 +127,22 @@ def run_recipe(recipe: Recipe) -> Path:
     torch.manual_seed(recipe.seed)
     network = method.build(config).to(recipe.device).to(memory_format=torch.channels_last)
     learner, settings = make_learner(method, network, config, pairs, recipe)
+    made_by = {
+        "method": method.name,
+        "profile": profile.name,
+        "seed": recipe.seed,
+        "images": len(pairs),
+        "learning": json.loads(json.dumps(settings)),
+    }
+    path = recipe.output / f"{stem}.safetensors"
+    if keep and (card := _finished(path, made_by, recipe)) is not None:
+        return Trained(path, card, kept=True)
+    folder = recipe.runs / f"{stem}-{profile.name}"
+    _claim(folder, made_by)
     outcome = train(
         learner,
         recipe.budget,
-        folder=recipe.runs / f"{stem}-{profile.name}",
+        folder=folder,
         validate=partial(validate, method, config, held_out) if len(held_out) else None,
         device=recipe.device,
     )
@@ -125,7 +161,6 @@ def run_recipe(recipe: Recipe) -> Path:
         "validation": {"images": min(len(held_out), VALIDATION_IMAGES), **outcome.scores},
         "made": datetime.now(UTC).date().isoformat(),
     }
-    path = recipe.output / f"{stem}.safetensors"
     save_checkpoint(
         path,
         learner.network.state_dict(),
@@ -135,7 +170,54 @@ def run_recipe(recipe: Recipe) -> Path:
         card=card,
     )
     write_card(path.with_suffix(".md"), stem, card)
-    return path
+    plot_run(folder)
+    return Trained(path, card)
+
+
+def run_plan(
+    runs: Sequence[PlannedRun], recipe_of: Callable[[PlannedRun], Recipe]
+) -> Iterator[tuple[PlannedRun, Trained | InvbenchError]]:
+    """Train run after run, keeping what is there; one that fails does not stop the others.
+
+    Args:
+        runs: see `training.plan.plan_runs`.
+        recipe_of: how a run is trained.
+
+    Yields:
+        Each run with what became of it.
+    """
+    for run in tqdm(runs, desc="runs", unit="run", disable=None):
+        try:
+            yield run, run_recipe(recipe_of(run), keep=True)
+        except InvbenchError as error:
+            yield run, error
+
+
+def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
+    """Return the card of a checkpoint that needs no more training."""
+    if not path.exists():
+        return None
+    card, budget = read_card(path), recipe.budget
+    data = card.get("data", {})
+    found = {name: card.get(name) for name in made_by} | {"images": data.get("images")}
+    if found != made_by or data.get("folder") != recipe.images.name:
+        return None
+    if budget.steps is not None:
+        return card if card["steps"] >= budget.steps else None
+    return card if card["minutes"] >= round(budget.minutes or 0.0, 1) else None
+
+
+def _claim(folder: Path, made_by: Mapping[str, Any]) -> None:
+    """Note whose state a run's folder holds, or refuse to continue that of another recipe."""
+    path = folder / "recipe.json"
+    if path.exists() and (found := json.loads(path.read_text())) != made_by:
+        differing = sorted(name for name in made_by if found.get(name) != made_by[name])
+        raise ForeignCheckpointError(
+            f"{folder}: holds a run of another recipe ({', '.join(differing)} differ); "
+            "delete it to start afresh, or choose another folder for runs"
+        )
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(made_by, indent=1).encode())
 
 
 def make_learner(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from imle_references import config_of, numbered, weights
 
 from invbench.data.synthetic import gaussian_photos
-from invbench.errors import UnknownNameError
+from invbench.errors import MissingDataError, UnknownNameError
 from invbench.models.imle import build_tower, configure_tower, network_inputs, to_rgb
 from invbench.models.registry import get_method
 from invbench.networks.tower import Tower, TowerConfig
@@ -205,6 +206,14 @@ def test_a_learner_continues_exactly():
     assert [first.step(0.2) for _ in range(5)] == [second.step(0.2) for _ in range(5)]
     for one, other in zip(first.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_fewer_images_than_a_batch_are_refused():
+    learner = small_learner()
+    pairs = replace(learner.pairs, targets=learner.pairs.targets[:1])
+    options = replace(learner.options, batch_size=2)
+    with pytest.raises(MissingDataError, match="1 targets do not fill a batch of 2"):
+        ImleLearner(learner.network, pairs, PixelFeatures(), options, seed=0)
 
 
 def test_growing_trains_low_levels_first():

@@ -104,6 +104,24 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return weights, metadata
 
 
+def read_card(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's card without reading its weights.
+
+    Raises:
+        CorruptCheckpointError: if it is not a whole safetensors file.
+        ForeignCheckpointError: if it was not written here.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CorruptCheckpointError(f"{path}: damaged or not safetensors ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise ForeignCheckpointError(f"{path}: not written by invbench")
+    card: dict[str, Any] = json.loads(metadata["card"])
+    return card
+
+
 def load_checkpoint(
     path: Path, *, method: Method, task: str, configuration: str, device: torch.device | str = "cpu"
 ) -> tuple[Sampler, Checkpoint]:

@@ -16,6 +16,7 @@ from invbench.images import from_uint8, to_uint8
 from invbench.models.imle import network_inputs, to_rgb
 from invbench.operators import resize_bicubic
 from invbench.training.distances import squared_distance
+from invbench.training.gan import require_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,6 +154,7 @@ class ImleLearner:
     def __init__(
         self, tower: Tower, pairs: Pairs, features: Features, options: ImleOptions, *, seed: int
     ) -> None:
+        require_batch(pairs, options.batch_size)
         self.network = tower
         self.pairs = pairs
         self.features = features
