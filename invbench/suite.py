@@ -144,6 +144,7 @@ class Suite:
             "family": method.family,
             "source": method.source,
             "configuration": configuration,
+            "stochastic": method.stochastic(method.configure(case.task, configuration)),
             "checkpoint": {
                 "file": path.name,
                 "sha256": checkpoint.sha256,

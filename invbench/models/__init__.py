@@ -51,6 +51,8 @@ class Method:
         rename_official: gives the names of our network to a published state dict.
         network_config: gives the part of a configuration that shapes the weights, where that is
             not all of it; a checkpoint fits if this part agrees.
+        stochastic: says by what the samples of one observation differ, for a configuration:
+            "code", "noise" along a path, another mechanism, or "none".
     """
 
     name: str
@@ -62,3 +64,4 @@ class Method:
     stem: Callable[[str, str], str]
     rename_official: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     network_config: Callable[[Any], Any] = lambda config: config
+    stochastic: Callable[[Any], str] = lambda _: "code"

@@ -295,4 +295,5 @@ METHOD = Method(
     stem=lambda task, name: f"ddrm-{_size(task, name)}",
     rename_official=rename_official,
     network_config=lambda config: config.prior,
+    stochastic=lambda _: "noise",
 )

@@ -166,4 +166,5 @@ METHOD = Method(
     sampler=MonceSampler,
     stem=lambda task, _: f"monce-{task}",
     rename_official=rename_official,
+    stochastic=lambda config: config.stochastic,
 )

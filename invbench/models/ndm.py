@@ -174,4 +174,5 @@ METHOD = Method(
     stem=lambda task, _: f"ndm-{task}",
     rename_official=rename_official,
     network_config=lambda config: config.score,
+    stochastic=lambda _: "noise",
 )
