@@ -32,7 +32,7 @@ from invbench.training.diffusion import (
     PriorLearner,
 )
 from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
-from invbench.training.imle import ImleLearner, ImleOptions
+from invbench.training.imle import CHIMLE_OPTIONS, CIMLE_OPTIONS, ImleLearner
 from invbench.training.loop import train
 from invbench.training.pairs import load_pairs
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from invbench.metrics import Lpips
     from invbench.models import Method
     from invbench.training.distances import Features
+    from invbench.training.imle import ImleOptions
     from invbench.training.loop import Budget, Learner
     from invbench.training.pairs import Pairs
     from invbench.training.plan import PlannedRun
@@ -268,16 +269,17 @@ def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
     return pairs, held_out
 
 
-def _imle(options: ImleOptions) -> Build:
+def _imle(options: Mapping[str, ImleOptions]) -> Build:
     def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+        chosen = options[get_profile(recipe.profile).configuration]
         features: Features = PixelFeatures()
         if recipe.lpips is not None:
             perceptual = LpipsFeatures(
                 recipe.lpips.model, name=recipe.lpips.name, smallest=recipe.lpips.smallest_side
             )
             features = SumOfFeatures(perceptual, features, second_weight=PIXEL_WEIGHT)
-        learner = ImleLearner(network, pairs, features, options, seed=recipe.seed)
-        return learner, {"distance": features.name, **asdict(options)}
+        learner = ImleLearner(network, pairs, features, chosen, seed=recipe.seed)
+        return learner, {"distance": features.name, **asdict(chosen)}
 
     return build
 
@@ -301,9 +303,8 @@ def _ndm(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learn
 
 
 _LEARNERS: dict[str, Build] = {
-    # Searching 8 whole codes costs what searching 16, 16, 8 and 4 codes of one level does.
-    "chimle": _imle(ImleOptions(hierarchical=True, candidates=(16, 16, 8, 4), grow_until=0.5)),
-    "cimle": _imle(ImleOptions(hierarchical=False, candidates=(8,))),
+    "chimle": _imle(CHIMLE_OPTIONS),
+    "cimle": _imle(CIMLE_OPTIONS),
     "bicyclegan": _gan(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
     "divco": _gan(divco.DivcoLearner, divco.OPTIONS),
     "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS),

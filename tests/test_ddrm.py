@@ -375,6 +375,12 @@ class TestConsistency:
             found = flat_observation(decompose(task, "matched", 32, 48), images)
             torch.testing.assert_close(found, operator(images).flatten(1), rtol=0, atol=1e-5)
 
+    def test_plain_super_resolution_is_the_mean_of_each_block(self):
+        images = torch.rand(2, 3, 32, 48, generator=generator(0))
+        found = flat_observation(decompose("sr16", "average", 32, 48), images)
+        expected = functional.avg_pool2d(images, 16).flatten(1)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
     def test_official_gray_is_the_mean_of_the_channels(self):
         images = torch.rand(2, 3, 8, 8, generator=generator(0))
         found = flat_observation(decompose("colorization", "official", 8, 8), images)

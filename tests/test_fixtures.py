@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from invbench.cases import Case
 from invbench.models.checkpoints import load_weights, read_card
+from invbench.models.monce import MonceConfig
 from invbench.models.registry import MODELS, get_method
 from invbench.options import Options
 from invbench.store import RunStore
@@ -69,6 +70,10 @@ def test_every_method_says_by_what_samples_differ(model):
     method = get_method(model)
     mechanism = {"monce": "dropout", "ddrm": "noise", "ndm": "noise"}.get(model, "code")
     assert method.stochastic(method.configure("sr16", "tiny")) == mechanism
+
+
+def test_a_generator_without_noise_is_called_so():
+    assert get_method("monce").stochastic(MonceConfig(stochastic="none")) == "none"
 
 
 def test_records_say_it(tmp_path):

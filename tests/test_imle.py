@@ -20,6 +20,8 @@ from invbench.seeding import generator
 from invbench.tasks import get_task
 from invbench.training.distances import PixelFeatures, squared_distance
 from invbench.training.imle import (
+    CHIMLE_OPTIONS,
+    CIMLE_OPTIONS,
     ImleLearner,
     ImleOptions,
     candidate_distances,
@@ -206,6 +208,16 @@ def test_a_learner_continues_exactly():
     assert [first.step(0.2) for _ in range(5)] == [second.step(0.2) for _ in range(5)]
     for one, other in zip(first.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_official_options_are_the_published_ones():
+    options = CHIMLE_OPTIONS["official"]
+    assert options.candidates == (200, 200, 20, 10)
+    assert (options.learning_rate, options.mapping_rate, options.batch_size) == (1e-4, 0.01, 1)
+    assert options.pool_size * options.epochs_per_pool == 10_000
+    assert options.grow_until == 0
+    flat = CIMLE_OPTIONS["official"]
+    assert (flat.hierarchical, flat.candidates) == (False, (80,))
 
 
 def test_fewer_images_than_a_batch_are_refused():

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -39,6 +40,7 @@ from invbench.seeding import randn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from invbench.models import Sampler
@@ -62,7 +64,8 @@ class DdrmOptions:
             Gaussian prior, reobservations move from equal in most bits to a PSNR of 46 dB.
         operator: "matched" inverts the linear form of the benchmark's operator, "official" that of
             the published code: bicubic weights that are mirrored at the border, and gray as the
-            mean of the channels.
+            mean of the channels. "average" is like it with the plain super-resolution of that
+            code, the mean of each block, which is no bicubic reduction at all.
         official: keep two defects of the published code: the first state is scaled by
             ``1 / sigma`` instead of ``sqrt(alpha_bar)``, which is nearly the same while sigma is
             large; and see `time_pairs`.
@@ -72,7 +75,7 @@ class DdrmOptions:
     eta: float = 0.85
     eta_b: float = 1.0
     sigma_0: float = 0.0
-    operator: Literal["matched", "official"] = "matched"
+    operator: Literal["matched", "official", "average"] = "matched"
     official: bool = False
 
 
@@ -160,9 +163,16 @@ def decompose(task: str, operator: str, height: int, width: int) -> SVD:
         return LinearGray(height, width, weights=(0.3333, 0.3334, 0.3333)).svd()
     if operator == "matched":
         return LinearBicubic(height, width, factor=16).svd()
+    if operator == "average":
+        return SeparableSVD(_block_means(height), _block_means(width))
     # The published code drops singular values below 0.03; at factor 16 there are none
     rows, columns = (mirrored_bicubic_matrix(size // 16, size) for size in (height, width))
     return SeparableSVD(rows, columns)
+
+
+def _block_means(size: int) -> NDArray[np.float64]:
+    """Return the matrix ``[size / 16, size]`` that averages 16 neighbors each."""
+    return np.kron(np.eye(size // 16), np.full((1, 16), 1 / 16))
 
 
 @dataclass(frozen=True)

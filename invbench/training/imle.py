@@ -7,7 +7,7 @@ found until the pool is renewed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,6 +57,27 @@ class ImleOptions:
     grow_until: float = 0.0
     mapping_rate: float = 0.1
     selection_size: int = 16
+
+
+# Searching 8 whole codes costs what searching 16, 16, 8 and 4 codes of one level does.
+_BRIEF = ImleOptions(hierarchical=True, candidates=(16, 16, 8, 4), grow_until=0.5)
+_BRIEF_FLAT = ImleOptions(hierarchical=False, candidates=(8,))
+# Published for CHIMLE; for cIMLE as many whole codes as cost the same at the published sizes.
+_OFFICIAL = ImleOptions(
+    hierarchical=True,
+    candidates=(200, 200, 20, 10),
+    pool_size=400,
+    epochs_per_pool=25,
+    batch_size=1,
+    learning_rate=1e-4,
+    mapping_rate=0.01,
+)
+CHIMLE_OPTIONS = {"tiny": _BRIEF, "small": _BRIEF, "official": _OFFICIAL}
+CIMLE_OPTIONS = {
+    "tiny": _BRIEF_FLAT,
+    "small": _BRIEF_FLAT,
+    "official": replace(_OFFICIAL, hierarchical=False, candidates=(80,)),
+}
 
 
 def target_pyramid(target: Tensor, sizes: Sequence[int]) -> list[Tensor]:
