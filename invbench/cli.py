@@ -13,14 +13,16 @@ from invbench.verbs import (  # `list` is named after its verb
     import_checkpoint,
     limits,
     list,  # noqa: A004
+    paper,
     score,
+    sheet,
     train,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (list, train, import_checkpoint, score, limits, env)
+VERBS = (list, train, import_checkpoint, score, limits, paper, sheet, env)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
