@@ -309,3 +309,64 @@ def photographs(folder):
     for photo in photos(64, 2):
         write_image(folder / f"{photo.id}.png", from_uint8(photo.pixels))
     return folder
+
+
+class TestPublishedLists:
+    """The names and shapes that the authors' files hold fit our networks of official size."""
+
+    def listed(self, refs, file, entry=None):
+        content = refs.json(file)
+        if entry is not None:
+            content = next(value for key, value in content.items() if key.startswith(entry))
+        shapes = content["keys"] if "keys" in content else content["state_dict"]
+        return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+
+    def differences(self, model, task, state):
+        method = get_method(model)
+        with torch.device("meta"):
+            network = method.build(method.configure(task, "official"))
+        return compare(network.state_dict(), method.rename_official(state))
+
+    @pytest.mark.parametrize(
+        ("model", "file", "entry"),
+        [
+            ("bicyclegan", "gans/keys_bicyclegan_official.json", "netG (input_nc=3"),
+            ("msgan", "gans/keys_msgan_official.json", "netG"),
+            ("divco", "gans/keys_divco_official.json", "netG"),
+            ("monce", "gans/keys_monce_official.json", "netG (resnet_9blocks"),
+            ("monce", "gans/keys_monce_official.json", "netG with dropout"),
+        ],
+    )
+    def test_of_generators(self, refs, model, file, entry):
+        state = self.listed(refs, file, entry)
+        assert not self.differences(model, "sr16", state)
+        assert self.differences(model, "sr16", dict(list(state.items())[1:])).missing
+
+    @pytest.mark.parametrize(
+        ("model", "task", "name"),
+        [
+            ("chimle", "sr16", "chimle_super_resolution"),
+            ("chimle", "colorization", "chimle_colourization"),
+            ("cimle", "sr16", "hyperrim_sr"),
+        ],
+    )
+    def test_of_towers(self, refs, model, task, name):
+        state = self.listed(refs, f"imle/official_keys_{name}.json")
+        assert not self.differences(model, task, state)
+
+    def test_a_flat_decompression_network_is_refused(self, refs):
+        state = self.listed(refs, "imle/official_keys_hyperrim_decompression.json")
+        assert self.differences("cimle", "decompression", state).missing
+
+    def test_of_a_prior_with_classes_the_embedding_is_unexpected(self, refs):
+        state = self.listed(refs, "diffusion/keys_guided_diffusion.json", "imagenet_512_cc")
+        found = self.differences("ddrm", "sr16", state)
+        assert found.unexpected == ("label_emb.weight",)
+        assert not found.missing
+        assert not found.misshaped
+        del state["label_emb.weight"]
+        assert not self.differences("ddrm", "sr16", state)
+
+    def test_of_a_smaller_prior_the_sizes_differ(self, refs):
+        state = self.listed(refs, "diffusion/keys_guided_diffusion.json", "imagenet_256")
+        assert self.differences("ddrm", "sr16", state)
