@@ -94,6 +94,7 @@ WRAPPINGS = {
         "optimizer_state_dict": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []},
     },
     "average beside weights": lambda state: {"params": wrong(state), "params_ema": state},
+    "average one deeper": lambda state: {"state_dict": wrong(state), "ema": {"shadow": state}},
     "average among weights": lambda state: {
         "state_dict": wrong(state) | {f"ema_model.{key}": value for key, value in state.items()}
     },

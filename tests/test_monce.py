@@ -13,9 +13,11 @@ from torch.nn import functional
 from invbench.models.monce import MonceConfig, MonceSampler, build_monce, draw_noise
 from invbench.networks.normalization import InstanceNorm
 from invbench.networks.resnet import ResnetConfig, ResnetGenerator
+from invbench.sampling import draw
 from invbench.training.contrast import monce
 from invbench.training.gan import gan_loss
 from invbench.training.monce import MonceDraws, MonceLearner, MonceOptions
+from invbench.uncertainty import duplicate_fraction
 
 NAMES = {"G": "generator", "F": "projector", "D": "discriminator"}
 SMALL = MonceOptions(
@@ -307,6 +309,18 @@ class TestSampler:
     def test_without_a_mechanism_all_samples_are_the_same(self):
         first, second = self.draw(self.sampler("none"), [3, 4])
         torch.testing.assert_close(first, second, atol=1e-5, rtol=0)
+
+    @pytest.mark.parametrize(("stochastic", "share"), [("none", 3 / 4), ("dropout", 0)])
+    def test_samples_without_a_mechanism_count_as_duplicates(self, stochastic, share):
+        samples = draw(
+            self.sampler(stochastic),
+            torch.rand(1, 3, 16, 16, generator=seeded(7)),
+            task="decompression",
+            image_ids=["a"],
+            size=(16, 16),
+            n_samples=4,
+        )
+        assert duplicate_fraction(samples).item() == share
 
     @pytest.mark.parametrize("stochastic", MECHANISMS)
     def test_samples_are_rgb_in_the_unit_interval(self, stochastic):

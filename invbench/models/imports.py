@@ -250,9 +250,10 @@ def _preferred(found: Mapping[str, State], path: Path, *, in_order: bool) -> str
     """Return the entry to take: the one there is, the first known name, or a list's last."""
     if len(found) == 1:
         return next(iter(found))
-    for name in (*AVERAGES, *PLAIN):
-        if name in found:
-            return name
+    for known in (*AVERAGES, *PLAIN):
+        for name in found:
+            if name.partition(".")[0] == known:
+                return name
     if not found:
         raise ForeignCheckpointError(f"{path}: holds no state dict")
     if in_order:
