@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.benchmark(timer=synchronized_clock)
+@pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")  # by a resumed case
 def test_pair(case: Case, sampler: tuple, suite: Suite, benchmark: BenchmarkFixture) -> None:
     """A pair is as valid and as calibrated as its limits say."""
     benchmark.group = case.task
     record = suite.run(case, *sampler, measure_rounds=benchmark.pedantic)
 
-    validity = {name: metric.mean for name, metric in record.validity.items()}
-    benchmark.extra_info.update(validity, coverage=record.interval.coverage)
+    scores = {name: metric.mean for name, metric in record.validity.items()}
+    if record.interval:
+        scores["coverage"] = record.interval.coverage
+    benchmark.extra_info.update(scores)
     failed = [check for check in record.checks if not check.passed]
     assert not failed, record.reason

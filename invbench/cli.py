@@ -13,16 +13,31 @@ from invbench.verbs import (  # `list` is named after its verb
     import_checkpoint,
     limits,
     list,  # noqa: A004
+    merge,
     paper,
+    report,
     score,
     sheet,
     train,
+    validate,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = (list, train, import_checkpoint, score, limits, paper, sheet, env)
+VERBS = (
+    list,
+    train,
+    import_checkpoint,
+    score,
+    merge,
+    report,
+    validate,
+    limits,
+    paper,
+    sheet,
+    env,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

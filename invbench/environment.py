@@ -28,6 +28,15 @@ PACKAGES = (
 )
 
 
+# What is asked of nvidia-smi. Newer drivers still take the last one's old name.
+STATE = {
+    "driver": "driver_version",
+    "sm_mhz": "clocks.sm",
+    "max_sm_mhz": "clocks.max.sm",
+    "memory_mhz": "clocks.mem",
+    "throttle_reasons": "clocks_throttle_reasons.active",
+}
+
 _CUDNN: Any = torch.backends.cudnn  # its attributes are not in torch's stubs
 
 
@@ -35,14 +44,27 @@ class DeviceError(InvbenchError, ValueError):
     """The device asked for is not there."""
 
 
-def resolve_device(name: str) -> torch.device:
-    """Turn "cpu", "cuda", "cuda:N" or "auto" into a device that exists.
+def resolve_device(name: str, *, worker: int = 0) -> torch.device:
+    """Turn "cpu", "cuda", "cuda:N" or "auto" into a device that exists, made the current one.
+
+    Args:
+        name: what the user asked for.
+        worker: number of this process among parallel ones; "auto" deals GPUs out by it.
 
     Raises:
         DeviceError: if it does not exist.
     """
+    device = _find_device(name, worker)
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)  # clocks and memory are read of the current device
+    return device
+
+
+def _find_device(name: str, worker: int) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", worker % torch.cuda.device_count())
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -63,7 +85,9 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
             "version": features.version("jpg"),
             "turbo": bool(features.check("libjpeg_turbo")),
         },
-        "gpu": _gpu(device),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "gpu": _gpu_with_state(device),
         "determinism": {
             "matmul_fp32_precision": torch.backends.cuda.matmul.fp32_precision,
             "conv_fp32_precision": _CUDNN.conv.fp32_precision,
@@ -72,6 +96,15 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         },
         "git": _git(),
     }
+
+
+def lasting_facts(device: torch.device) -> dict[str, Any]:
+    """Return the part of the environment that stays the same from run to run on one machine."""
+    facts = describe_environment(device)
+    del facts["git"]
+    if facts["gpu"]:
+        del facts["gpu"]["clocks"], facts["gpu"]["throttle_reasons"]
+    return facts
 
 
 def device_key(device: torch.device, dtype: str) -> str:
@@ -102,6 +135,41 @@ def _gpu(device: torch.device) -> dict[str, Any] | None:
     }
 
 
+def _gpu_with_state(device: torch.device) -> dict[str, Any] | None:
+    gpu = _gpu(device)
+    return None if gpu is None else gpu | gpu_state(device)
+
+
+def gpu_state(device: torch.device) -> dict[str, Any]:
+    """Ask the driver for its version and the GPU's clocks; null where ``nvidia-smi`` is missing.
+
+    Returns:
+        ``driver``, ``clocks`` (sm_mhz, max_sm_mhz, memory_mhz) and ``throttle_reasons``, the
+        driver's bit mask in hexadecimal (0x1 is idle).
+    """
+    answer: list[str | None] = [None] * len(STATE)
+    if device.type == "cuda":
+        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+        answer = [_ask_driver(query, uuid) for query in STATE.values()]
+    driver, sm, max_sm, memory, reasons = answer
+    clocks = {"sm_mhz": sm, "max_sm_mhz": max_sm, "memory_mhz": memory}
+    return {
+        "driver": driver,
+        "clocks": {name: int(mhz) if mhz else None for name, mhz in clocks.items()},
+        "throttle_reasons": reasons,
+    }
+
+
+def _ask_driver(query: str, uuid: str) -> str | None:
+    """Return one answer of ``nvidia-smi``, or None if it has none."""
+    command = ["nvidia-smi", f"--id={uuid}", f"--query-gpu={query}"]
+    try:
+        answer = _output([*command, "--format=csv,noheader,nounits"])
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return None if answer.startswith("[") else answer  # [N/A], [Not Supported]
+
+
 @cache
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
@@ -130,10 +198,9 @@ def _git() -> dict[str, Any] | None:
 
 
 def _run_git(*arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 fixed arguments
-        ["git", *arguments],  # noqa: S607 the user's git
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    return _output(["git", *arguments])
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 ours
     return done.stdout.strip()

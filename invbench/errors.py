@@ -67,3 +67,19 @@ class StorageError(InvbenchError, OSError):
 
 class InvalidRecordError(InvbenchError, ValueError):
     """A stored record is damaged or does not follow its schema."""
+
+
+class InvalidOptionError(InvbenchError, ValueError):
+    """An option has a value of the wrong form, or contradicts another."""
+
+
+class ExistingRunError(InvbenchError, FileExistsError):
+    """A folder for records already holds a run."""
+
+
+class ConflictingRunsError(InvbenchError, ValueError):
+    """Runs that were made under different conditions cannot become one."""
+
+
+class ResumeWarning(UserWarning):
+    """Something stored by an earlier session could not be used as it lies."""

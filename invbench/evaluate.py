@@ -105,7 +105,7 @@ def evaluate(
     images = stream.scores()
     record = CaseRecord(
         case_id=case.id,
-        identity=_identity(
+        identity=identify(
             case,
             sampler,
             photos,
@@ -128,7 +128,7 @@ def evaluate(
     return Evaluation(replace(record, wall_s=time.monotonic() - start), arrays)
 
 
-def _identity(
+def identify(
     case: Case,
     sampler: Sampler,
     photos: Sequence[Photo],
@@ -138,7 +138,7 @@ def _identity(
     model: Mapping[str, Any],
     dataset: str,
 ) -> dict[str, Any]:
-    """Return what the numbers depend on."""
+    """Return what the numbers depend on; known before anything is measured. See `evaluate`."""
     task = get_task(case.task)
     return {
         "model": {"name": case.model, **model},

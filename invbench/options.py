@@ -37,6 +37,19 @@ class Options:
     results: Path | None = _option(
         "folder for records (default: results/<time>)", default=None, type=Path, metavar="DIR"
     )
+    resume: bool = _option(
+        "continue the run in the results folder: keep its cases that are whole",
+        default=False,
+        action="store_true",
+    )
+    fresh: bool = _option(
+        "delete the run in the results folder first", default=False, action="store_true"
+    )
+    shard: str | None = _option(
+        "measure part i of n of the selected cases; see `invbench merge`",
+        default=None,
+        metavar="I/N",
+    )
     checkpoints: Path | None = _option(
         "folder of weights (default: fixtures/checkpoints)",
         default=None,

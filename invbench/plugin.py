@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from invbench.errors import MissingCheckpointError
+from invbench.cases import Case
+from invbench.environment import lasting_facts
+from invbench.errors import InvalidRecordError, InvbenchError, MissingCheckpointError
 from invbench.options import Options, add_options
 from invbench.report.tables import run_table
 from invbench.store import RunStore
 from invbench.suite import Suite, default_results
 
 if TYPE_CHECKING:
-    from invbench.cases import Case
+    from collections.abc import Iterator, Sequence
+
     from invbench.models import Sampler
 
 PREFIX = "--invbench-"
@@ -30,14 +34,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the options into a suite; nothing is loaded yet."""
+    config.addinivalue_line("filterwarnings", "default::invbench.errors.ResumeWarning")
     chosen = {
         option.name: config.getoption(PREFIX + option.name.replace("_", "-"))
         for option in fields(Options)
     }
     options = Options(**chosen)
-    shared = getattr(config, "workerinput", {}).get("invbench_results")
+    worker = getattr(config, "workerinput", {})
+    shared = worker.get("invbench_results")
     folder = Path(shared) if shared else options.results or default_results(config.rootpath)
-    config.stash[_SUITE] = Suite(options, config.rootpath, RunStore(folder))
+    number = int(worker["workerid"].removeprefix("gw")) if worker else None
+    config.stash[_SUITE] = Suite(options, config.rootpath, RunStore(folder), number)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -53,13 +60,38 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep this shard's part of the cases that were selected."""
+    with _usage_errors():
+        part, parts = config.stash[_SUITE].shard
+    selected = _selected(items)
+    others = set(selected) - set(selected[part::parts])
+    if others:
+        config.hook.pytest_deselected(items=[item for item in items if _case_id(item) in others])
+        items[:] = [item for item in items if _case_id(item) not in others]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin the run's folder, so that one that cannot be written to ends it before any sampling."""
+    config = session.config
+    if not (hasattr(config, "workerinput") or config.option.collectonly):
+        _begin(config, _selected(session.items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids: list[str]) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Begin the run's folder when the first worker has collected."""
+    if node.gateway.id == "gw0":
+        names = {name.partition("[")[2].removesuffix("]") for name in ids}
+        cases = node.config.stash[_SUITE].cases
+        _begin(node.config, [case.id for case in cases if case.id in names])
+
+
 @pytest.fixture(scope="session")
 def suite(pytestconfig: pytest.Config) -> Suite:
-    """Give the run's suite, its folder begun."""
-    run = pytestconfig.stash[_SUITE]
-    if not hasattr(pytestconfig, "workerinput"):
-        run.store.write_run(run.describe(sys.argv))
-    return run
+    """Give the run's suite; its folder was begun when the cases were collected."""
+    return pytestconfig.stash[_SUITE]
 
 
 @pytest.fixture
@@ -74,17 +106,70 @@ def sampler(case: Case, suite: Suite) -> tuple[Sampler, dict[str, Any]]:
         pytest.skip(str(error))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    """Add the facts that a timing depends on; pytest-benchmark warns where two files differ."""
+    with _usage_errors():
+        machine_info["invbench"] = lasting_facts(config.stash[_SUITE].device)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Say in pytest-benchmark's file which run its timings belong to."""
+    output_json["invbench"] = {"run_id": config.stash[_SUITE].store.folder.name}
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode
+) -> None:
     """Print the table of all cases of the run."""
-    config = terminalreporter.config
-    store = config.stash[_SUITE].store
-    records = [record for name in store.case_ids() if (record := store.read_case(name))]
-    if not records:
+    run = terminalreporter.config.stash[_SUITE]
+    names = run.store.case_ids()
+    if not names or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     terminalreporter.section("invbench")
+    records = []
+    for name in names:
+        try:
+            record = run.store.read_case(name)
+        except InvalidRecordError as error:
+            terminalreporter.write_line(f"{type(error).__name__}: {error}")
+        else:
+            records += [record] if record else []
     for line in run_table(records):
         terminalreporter.write_line(line)
     skipped = sum(record.status == "skipped" for record in records)
     if skipped:
         terminalreporter.write_line(f"{skipped} cases skipped")
-    terminalreporter.write_line(f"records: {store.folder}")
+    if run.reused:
+        terminalreporter.write_line(f"{len(run.reused)} cases kept from an earlier session")
+    terminalreporter.write_line(f"records: {run.store.folder}")
+
+
+def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
+    if selected:
+        with _usage_errors():
+            config.stash[_SUITE].begin(sys.argv, selected)
+
+
+def _selected(items: Sequence[pytest.Item]) -> list[str]:
+    """Return the ids of the cases that tests are about, in the order of the tests."""
+    return list(dict.fromkeys(name for item in items if (name := _case_id(item))))
+
+
+def _case_id(item: pytest.Item) -> str | None:
+    """Return the id of the case that a test is about, if it is about one."""
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get("case") if callspec else None
+    return case.id if isinstance(case, Case) else None
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Have pytest report a named error as wrong usage, status 4, before any test runs."""
+    try:
+        yield
+    except InvbenchError as error:
+        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error

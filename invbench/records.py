@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from invbench.errors import InvalidRecordError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from invbench.typed_json import build, parse
 
 CASE_SCHEMA = "invbench.case/1"
 RUN_SCHEMA = "invbench.run/1"
+TIMING_SCHEMA = "invbench.timing/1"
 
 Status = Literal["passed", "failed", "skipped", "error"]
 
@@ -134,6 +134,7 @@ class CaseRecord:
         interval: intervals, if they were measured.
         throughput: speed, if it was measured.
         checks: limits and verdicts.
+        not_measured: part -> why it was left out, as throughput under pytest-xdist.
         wall_s: seconds the whole case took.
     """
 
@@ -145,6 +146,7 @@ class CaseRecord:
     interval: IntervalRecord | None = None
     throughput: ThroughputRecord | None = None
     checks: tuple[Check, ...] = ()
+    not_measured: Mapping[str, str] = field(default_factory=dict)
     wall_s: float = 0.0
     schema: str = CASE_SCHEMA
 
@@ -152,6 +154,79 @@ class CaseRecord:
     def key(self) -> str:
         """Return the SHA-256 of the identity; cases compare only if it agrees."""
         return sha256(canonical_json(self.identity).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What was asked for, and where: ``run.json``.
+
+    Attributes:
+        run_id: name of the run's folder.
+        created: when the run, or its latest session, began; ISO 8601, UTC.
+        invbench: version.
+        argv: the command.
+        profile: name of the profile.
+        environment: see `environment.describe_environment`.
+        expected_cases: ids of all cases there are.
+        selected_cases: ids of those that this run was to measure.
+        shard: ``i/n``, where this run is one of n parts.
+        earlier: sessions that this run resumed: created, invbench, argv and environment of each.
+        merged_from: ids of the runs that were merged into this one.
+    """
+
+    run_id: str
+    created: str
+    invbench: str
+    argv: tuple[str, ...]
+    profile: str
+    environment: Mapping[str, Any]
+    expected_cases: tuple[str, ...]
+    selected_cases: tuple[str, ...] = ()
+    shard: str | None = None
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    merged_from: tuple[str, ...] = ()
+    schema: str = RUN_SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingCase:
+    """How fast one case samples, measured in processes of its own.
+
+    Attributes:
+        environment_key: timings compare only within one key.
+        weights: ``checkpoint``, ``random`` (untrained: good for speed alone) or ``own``.
+        model: facts on the model, as in a case's identity.
+        targets: name of the data set whose first image was observed.
+        samples_per_round: one round is all samples of one image.
+        chunk_size: samples drawn in one call.
+        nfe: network evaluations a sample, where the sampler says so.
+        peak_allocated_bytes: on a GPU, of an untimed round; the largest of all processes.
+        seconds: of each round, one list a process.
+        clocks: of the GPU before and after the rounds, one pair a process, where they are known.
+    """
+
+    environment_key: str
+    weights: Literal["checkpoint", "random", "own"]
+    model: Mapping[str, Any]
+    targets: str
+    samples_per_round: int
+    chunk_size: int
+    nfe: int | None
+    peak_allocated_bytes: int | None
+    seconds: tuple[tuple[float, ...], ...]
+    clocks: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingRecord:
+    """Speed of a run's cases, measured in fresh processes: ``timing.json``.
+
+    Attributes:
+        cases: case id -> timing.
+    """
+
+    cases: Mapping[str, TimingCase]
+    schema: str = TIMING_SCHEMA
 
 
 def to_json(record: CaseRecord) -> str:
@@ -165,19 +240,23 @@ def from_json(text: str) -> CaseRecord:
     Raises:
         InvalidRecordError: if it is not JSON, of another schema, incomplete or inconsistent.
     """
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidRecordError(f"not JSON: {error}") from error
-    if not isinstance(raw, dict) or raw.get("schema") != CASE_SCHEMA:
-        raise InvalidRecordError(f"not of schema {CASE_SCHEMA}")
-    try:
-        record: CaseRecord = _build(CaseRecord, raw)
-    except (TypeError, AttributeError) as error:
-        raise InvalidRecordError(f"incomplete record: {error}") from error
+    raw = of_schema(text, CASE_SCHEMA)
+    record: CaseRecord = build(CaseRecord, raw)
     if raw.get("key") != record.key:
         raise InvalidRecordError("the key is not that of the identity; the record was edited")
     return record
+
+
+def of_schema(text: str, schema: str) -> dict[str, Any]:
+    """Read strict JSON that says it follows a schema.
+
+    Raises:
+        InvalidRecordError: if it is not JSON, or of another schema.
+    """
+    raw = parse(text)
+    if not isinstance(raw, dict) or raw.get("schema") != schema:
+        raise InvalidRecordError(f"not of schema {schema}")
+    return raw
 
 
 def canonical_json(value: Any) -> str:
@@ -196,21 +275,19 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _build(cls: Any, raw: Mapping[str, Any]) -> Any:
-    """Build a record class from JSON: lists become tuples, nested records are built in turn."""
-    values = {item.name: raw[item.name] for item in fields(cls) if item.name in raw}
-    for name, value in values.items():
-        nested = _NESTED.get((cls, name))
-        if nested is not None and value is not None:
-            values[name] = nested(value)
-        elif isinstance(value, list):
-            values[name] = tuple(value)
-    return cls(**values)
+def differences(one: Any, other: Any, place: str = "") -> list[str]:
+    """Return the dotted places at which two JSON values differ.
 
-
-_NESTED: dict[tuple[Any, str], Callable[[Any], Any]] = {
-    (CaseRecord, "validity"): lambda raw: {k: _build(MetricRecord, v) for k, v in raw.items()},
-    (CaseRecord, "interval"): lambda raw: _build(IntervalRecord, raw),
-    (CaseRecord, "throughput"): lambda raw: _build(ThroughputRecord, raw),
-    (CaseRecord, "checks"): lambda raw: tuple(_build(Check, item) for item in raw),
-}
+    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}, "d": 3})
+    ['a.c', 'd']
+    """
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return [] if canonical_json(one) == canonical_json(other) else [place]
+    places = []
+    for key in dict.fromkeys([*one, *other]):
+        name = f"{place}.{key}" if place else str(key)
+        if key in one and key in other:
+            places += differences(one[key], other[key], name)
+        else:
+            places.append(name)
+    return places

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -11,14 +12,21 @@ from invbench.cases import CASES, Case
 from invbench.data.folder import folder_photos
 from invbench.data.photos import photos as embedded_photos
 from invbench.environment import describe_environment, forbid_tf32, resolve_device
-from invbench.errors import MissingDataError, UnknownNameError
-from invbench.evaluate import Measure, evaluate
+from invbench.errors import (
+    InvalidOptionError,
+    InvalidRecordError,
+    MissingDataError,
+    ResumeWarning,
+    UnknownNameError,
+)
+from invbench.evaluate import Measure, evaluate, identify
 from invbench.limits import apply_limits, read_limits
+from invbench.merging import conflicts
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.models.checkpoints import load_checkpoint
 from invbench.models.registry import MODELS, get_method, load_factory
 from invbench.profiles import get_profile
-from invbench.records import CaseRecord
+from invbench.records import CaseRecord, RunRecord
 from invbench.rounds import Settings
 from invbench.tasks import TASKS
 from invbench.timing import measure
@@ -46,11 +54,14 @@ class Suite:
         options: what the user chose.
         root: the folder that holds ``fixtures/``.
         store: where records go.
+        worker: number of this process among parallel ones, which share the machine and so do not
+            measure speed; None for a process on its own.
     """
 
     options: Options
     root: Path
     store: RunStore
+    worker: int | None = None
 
     @cached_property
     def profile(self) -> Profile:
@@ -66,7 +77,7 @@ class Suite:
     def device(self) -> torch.device:
         """The device, with TF32 forbidden."""
         forbid_tf32()
-        return resolve_device(self.options.device)
+        return resolve_device(self.options.device, worker=self.worker or 0)
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
@@ -168,6 +179,9 @@ class Suite:
     ) -> CaseRecord:
         """Evaluate a case, hold it against its limits and store the record.
 
+        A resumed run takes a record that an earlier session stored, if it is whole and measured
+        the same; its limits are checked anew and its speed stays that of its own device.
+
         Raises:
             InvalidSamplesError: if the sampler breaks the convention; the record says so.
             StorageError: if the record cannot be written.
@@ -180,24 +194,31 @@ class Suite:
             device=self.device,
             dtype=self.options.dtype,
         )
-        evaluation = evaluate(
-            case,
-            sampler,
-            photos,
-            settings=settings,
-            metrics=self.metrics,
-            model=facts,
-            dataset=dataset,
-            measure_rounds=measure_rounds,
-        )
-        record = evaluation.record
-        if self._has_limits(dataset):
-            limits = self.root / "fixtures" / "thresholds.toml"
-            record = apply_limits(
-                record, read_limits(limits), profile=self.profile.name, source=limits.name
-            )
+        subject: dict[str, Any] = {
+            "settings": settings,
+            "metrics": self.metrics,
+            "model": facts,
+            "dataset": dataset,
+        }
+        stored = self._stored(case, identify(case, sampler, photos, **subject))
+        if stored is not None:
+            record = self._check(replace(stored, status="passed", reason=None, checks=()), dataset)
+            if record != stored:
+                self.store.write_case(record)
+            self.reused.append(case.id)
+            return record
+        evaluation = evaluate(case, sampler, photos, measure_rounds=measure_rounds, **subject)
+        record = self._check(evaluation.record, dataset)
+        if self.worker is not None:
+            reason = "pytest-xdist: processes that share a machine slow each other"
+            record = replace(record, throughput=None, not_measured={"throughput": reason})
         self.store.write_case(record, evaluation.scores)
         return record
+
+    @cached_property
+    def reused(self) -> list[str]:
+        """Ids of the cases whose record an earlier session had stored."""
+        return []
 
     def skip(self, case: Case, reason: str) -> None:
         """Record that a case was skipped, and why."""
@@ -206,25 +227,88 @@ class Suite:
             CaseRecord(case_id=case.id, identity=identity, status="skipped", reason=reason)
         )
 
-    def describe(self, argv: Sequence[str]) -> dict[str, Any]:
+    @cached_property
+    def shard(self) -> tuple[int, int]:
+        """Which part of the cases this run measures, from 0, and of how many."""
+        text = self.options.shard or "1/1"
+        part, slash, parts = text.partition("/")
+        numbers = (part + parts).isdecimal() and part and parts
+        if not (slash and numbers and 1 <= int(part) <= int(parts)):
+            raise InvalidOptionError(f"--shard {text}: expected i/n with i from 1 to n, as 2/8")
+        return int(part) - 1, int(parts)
+
+    def begin(self, argv: Sequence[str], selected: Sequence[str]) -> None:
+        """Make the folder ready and write ``run.json``, before anything is measured.
+
+        Args:
+            argv: the command.
+            selected: ids of the cases that will be measured.
+
+        Raises:
+            ExistingRunError: if the folder holds a run and neither resume nor fresh is chosen.
+            StorageError: if the folder cannot be written to.
+        """
+        options = self.options
+        if options.resume and options.fresh:
+            raise InvalidOptionError("--resume keeps what --fresh deletes; choose one")
+        if options.resume and options.results is None:
+            raise InvalidOptionError("--resume needs --results, the folder of the run to continue")
+        facts = self.describe(argv, selected)
+        self.store.begin(resume=options.resume, fresh=options.fresh)
+        self.store.write_run(asdict(replace(facts, earlier=self._earlier(asdict(facts)))))
+
+    def describe(self, argv: Sequence[str], selected: Sequence[str]) -> RunRecord:
         """Return what ``run.json`` says."""
         from invbench import __version__
 
-        return {
-            "run_id": self.store.folder.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "invbench": __version__,
-            "argv": list(argv),
-            "profile": self.profile.name,
-            "environment": describe_environment(self.device),
-            "expected_cases": [case.id for case in self.cases],
-        }
+        return RunRecord(
+            run_id=self.store.folder.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            invbench=__version__,
+            argv=tuple(argv),
+            profile=self.profile.name,
+            environment=describe_environment(self.device),
+            expected_cases=tuple(case.id for case in self.cases),
+            selected_cases=tuple(selected),
+            shard=self.options.shard,
+        )
 
-    def _has_limits(self, dataset: str) -> bool:
-        """Limits hold for the profile's own images and numbers only."""
+    def _earlier(self, facts: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """Return the sessions that this one resumes; warn if they ran under other conditions."""
+        try:
+            before = self.store.read_run()
+        except MissingDataError:
+            return ()
+        except InvalidRecordError as error:
+            warnings.warn(f"{error}; written anew", ResumeWarning, stacklevel=2)
+            return ()
+        if found := conflicts(before, facts):
+            changed = f"resumed under other conditions: {', '.join(found)}"
+            warnings.warn(changed, ResumeWarning, stacklevel=2)
+        session = {name: before.get(name) for name in ("created", "invbench", "argv")}
+        return (*before.get("earlier", ()), session | {"environment": before.get("environment")})
+
+    def _stored(self, case: Case, identity: dict[str, Any]) -> CaseRecord | None:
+        """Return the record to reuse, if there is one; warn of one that cannot be."""
+        if not self.options.resume:
+            return None
+        try:
+            record = self.store.read_whole_case(case.id, identity)
+        except InvalidRecordError as error:
+            warnings.warn(f"{error}; measured anew", ResumeWarning, stacklevel=2)
+            return None
+        return record if record and record.validity else None
+
+    def _check(self, record: CaseRecord, dataset: str) -> CaseRecord:
+        """Hold a record against its limits, which are of the profile's own images and numbers."""
         own = get_profile(self.options.profile)
         same = (self.profile.n_images, self.profile.n_samples) == (own.n_images, own.n_samples)
-        return same and dataset == "scikit-image" and self.options.seed == 0
+        if not (same and dataset == "scikit-image" and self.options.seed == 0):
+            return record
+        limits = self.root / "fixtures" / "thresholds.toml"
+        return apply_limits(
+            record, read_limits(limits), profile=self.profile.name, source=limits.name
+        )
 
 
 def default_results(root: Path) -> Path:

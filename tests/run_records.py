@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from invbench.records import CaseRecord, Check, IntervalRecord, MetricRecord, ThroughputRecord
+from dataclasses import asdict
+
+from invbench.records import (
+    CaseRecord,
+    Check,
+    IntervalRecord,
+    MetricRecord,
+    RunRecord,
+    ThroughputRecord,
+    TimingCase,
+    TimingRecord,
+)
 
 
 def case_record(case_id="chimle-sr16", *, psnr=28.0, coverage=0.8, **changes):
@@ -67,3 +78,42 @@ def case_record(case_id="chimle-sr16", *, psnr=28.0, coverage=0.8, **changes):
         "wall_s": 2.0,
     }
     return CaseRecord(**arguments | changes)
+
+
+def run_record(**changes):
+    """Make the content of a ``run.json``."""
+    environment = {
+        "python": "3.11.7",
+        "cpu": {"name": "a processor", "threads": 1},
+        "packages": {"torch": "2.14.1", "lpips": None},
+        "libjpeg": {"version": "6.2", "turbo": True},
+        "gpu": None,
+        "git": {"commit": "0123abc", "dirty": True},
+    }
+    record = RunRecord(
+        run_id="run",
+        created="2026-01-01T00:00:00+00:00",
+        invbench="0.1.0",
+        argv=("pytest", "benchmarks/"),
+        profile="tiny",
+        environment=environment,
+        expected_cases=("chimle-sr16", "cimle-sr16"),
+        selected_cases=("chimle-sr16",),
+    )
+    return asdict(record) | changes
+
+
+def timing_record(case_id="chimle-sr16", *, seconds=((2.0, 1.0, 1.5), (1.0, 1.0, 4.0)), **changes):
+    """Make a timing of one case in two processes: medians of 1.5 and 1 seconds."""
+    arguments = {
+        "environment_key": "a processor/1 threads",
+        "weights": "checkpoint",
+        "model": {"name": "chimle"},
+        "targets": "scikit-image",
+        "samples_per_round": 30,
+        "chunk_size": 10,
+        "nfe": 1,
+        "peak_allocated_bytes": None,
+        "seconds": seconds,
+    }
+    return TimingRecord(cases={case_id: TimingCase(**arguments | changes)})

@@ -15,10 +15,12 @@ ROOT = Path(__file__).parents[1]
 # fmt: off
 ORDER = [
     "errors", "exit_codes", "files", "images", "colorspaces", "operators", "data", "seeding",
+    "typed_json",
     "tasks", "profiles", "networks", "models", "cases", "training", "sampling", "metrics",
     "uncertainty", "sentinels", "timing", "environment", "records", "store", "scoring", "disk",
+    "schema", "validation", "merging",
     "recipes", "rounds", "evaluate", "statistics", "limits", "gate", "executors", "report",
-    "options", "suite", "verbs", "plugin", "cli", "__main__",
+    "options", "suite", "speed", "verbs", "plugin", "cli", "__main__",
 ]
 # fmt: on
 RANK = {name: rank for rank, name in enumerate(ORDER)}

@@ -17,10 +17,14 @@ def run_table(records: Sequence[CaseRecord]) -> list[str]:
 
     An LPIPS made with other weights than the official ones is headed by its own name.
     """
-    names = {name for record in records for name in record.validity if name.startswith("lpips")}
-    headings = [names.pop() if len(names) == 1 and h == "lpips" else h for h in HEADINGS]
     measured = [record for record in records if record.validity]
-    return align([tuple(headings), *(_row(record) for record in measured)])
+    return align([headings(records), *(case_row(record) for record in measured)])
+
+
+def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
+    """Return the headings of `case_row`."""
+    names = {name for record in records for name in record.validity if name.startswith("lpips")}
+    return tuple(names.pop() if len(names) == 1 and h == "lpips" else h for h in HEADINGS)
 
 
 def disk_table(means: Mapping[str, Mapping[str, float | None]]) -> list[str]:
@@ -46,7 +50,8 @@ def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return lines
 
 
-def _row(record: CaseRecord) -> tuple[str, ...]:
+def case_row(record: CaseRecord) -> tuple[str, ...]:
+    """Return the cells of one case; what was not measured is a dash."""
     scores = {name.partition("_")[0]: metric.mean for name, metric in record.validity.items()}
     interval, speed = record.interval, record.throughput
     return (

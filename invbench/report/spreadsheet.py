@@ -1,0 +1,35 @@
+"""A run as comma-separated values: one line a case, every number in full."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invbench.records import CaseRecord
+
+INTERVAL = ("level", "rule", "coverage", "ideal_coverage", "mean_width", "winkler")
+THROUGHPUT = ("samples_per_second", "nfe", "peak_allocated_bytes", "environment_key")
+
+
+def csv_report(records: Sequence[CaseRecord]) -> str:
+    """Return the table; a cell is empty where nothing was measured."""
+    metrics = list(dict.fromkeys(name for record in records for name in record.validity))
+    means = [column for name in metrics for column in (name, f"{name}_stderr")]
+    columns = ["case", "status", *means, *INTERVAL, *THROUGHPUT, "reason"]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        row: dict[str, object] = {"case": record.case_id, "status": record.status}
+        row["reason"] = record.reason
+        for name, metric in record.validity.items():
+            row |= {name: metric.mean, f"{name}_stderr": metric.stderr}
+        for part, names in ((record.interval, INTERVAL), (record.throughput, THROUGHPUT)):
+            if part is not None:
+                row |= {name: getattr(part, name) for name in names}
+        writer.writerow(row)
+    return stream.getvalue()

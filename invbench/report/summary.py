@@ -1,0 +1,136 @@
+"""What a report of a run says, whatever it is written in."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from invbench.errors import MissingDataError
+from invbench.report.tables import case_row, headings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from invbench.records import CaseRecord, TimingRecord
+    from invbench.store import RunStore
+
+SPEED_HEADINGS = ("case", "samples/s", "slowest", "fastest", "processes", "weights", "measured on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A run, as people read it.
+
+    Attributes:
+        title: name of the run.
+        verdict: how many cases passed, failed and were skipped.
+        headings: of the table of cases.
+        rows: cells and status of each case that was measured.
+        failures: case id and reason of each failed case.
+        skips: reason and ids of the cases that were skipped for it.
+        remarks: what was left out, or was expected and is not there.
+        speed: rows under `SPEED_HEADINGS`, where speed was measured in fresh processes.
+        facts: name and value of what the numbers depend on.
+    """
+
+    title: str
+    verdict: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], str], ...]
+    failures: tuple[tuple[str, str], ...]
+    skips: tuple[tuple[str, tuple[str, ...]], ...]
+    remarks: tuple[str, ...]
+    speed: tuple[tuple[str, ...], ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def read_records(store: RunStore) -> list[CaseRecord]:
+    """Read all records of a run.
+
+    Raises:
+        MissingDataError: if there are none.
+        InvalidRecordError: if one is damaged.
+    """
+    records = [record for name in store.case_ids() if (record := store.read_case(name))]
+    if not records:
+        raise MissingDataError(f"{store.folder}: no case has a record")
+    return records
+
+
+def summarize(store: RunStore) -> Summary:
+    """Read a run and arrange what there is to say of it.
+
+    Raises:
+        MissingDataError: if the folder is not a run, or holds neither a case nor timings.
+        InvalidRecordError: if a file of it is damaged.
+    """
+    run, timing = store.read_run(), store.read_timing()
+    records = [] if timing and not store.case_ids() else read_records(store)
+    counts = Counter(record.status for record in records)
+    measured = [record for record in records if record.status != "skipped"]
+    skips: dict[str, list[str]] = {}
+    for record in records:
+        if record.status == "skipped":
+            skips.setdefault(record.reason or "", []).append(record.case_id)
+    return Summary(
+        title=str(run["run_id"]),
+        verdict=", ".join(f"{count} {status}" for status, count in counts.items()),
+        headings=headings(records),
+        rows=tuple((case_row(record), record.status) for record in measured),
+        failures=tuple(
+            (record.case_id, record.reason or "")
+            for record in records
+            if record.status in {"failed", "error"}
+        ),
+        skips=tuple((reason, tuple(cases)) for reason, cases in skips.items()),
+        remarks=tuple(_remarks(run, records)),
+        speed=tuple(_speed(timing)) if timing else (),
+        facts=tuple(_facts(run)),
+    )
+
+
+def _remarks(run: Mapping[str, Any], records: Sequence[CaseRecord]) -> list[str]:
+    done = {record.case_id for record in records}
+    missing = [case for case in run.get("selected_cases", ()) if case not in done]
+    remarks = [f"selected, but without a record: {', '.join(missing)}"] if missing else []
+    reasons: dict[str, list[str]] = {}
+    for record in records:
+        for part, reason in record.not_measured.items():
+            reasons.setdefault(f"{part} was not measured ({reason})", []).append(record.case_id)
+    return remarks + [f"{reason}: {', '.join(cases)}" for reason, cases in reasons.items()]
+
+
+def _speed(timing: TimingRecord) -> list[tuple[str, ...]]:
+    rows = []
+    for case_id, case in timing.cases.items():
+        speeds = [case.samples_per_round / statistics.median(rounds) for rounds in case.seconds]
+        numbers = (statistics.median(speeds), min(speeds), max(speeds))
+        shown = (f"{number:.1f}" for number in numbers)
+        rows.append((case_id, *shown, str(len(speeds)), case.weights, case.environment_key))
+    return rows
+
+
+def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the environment in words; what is not known is left out."""
+    environment = run.get("environment", {})
+    gpu, cpu = environment.get("gpu") or {}, environment.get("cpu") or {}
+    git, packages = environment.get("git") or {}, environment.get("packages") or {}
+    commit = git.get("commit", "") + (" with uncommitted changes" if git.get("dirty") else "")
+    found = {
+        "created": run.get("created"),
+        "profile": run.get("profile"),
+        "shard": run.get("shard"),
+        "invbench": run.get("invbench"),
+        "commit": commit,
+        "GPU": gpu.get("name"),
+        "driver": gpu.get("driver"),
+        "CUDA": environment.get("cuda") if gpu else None,
+        "cuDNN": environment.get("cudnn") if gpu else None,
+        "CPU": f"{cpu.get('name')}, {cpu.get('threads')} threads" if cpu else None,
+        "libjpeg": (environment.get("libjpeg") or {}).get("version"),
+        "Python": environment.get("python"),
+        **packages,
+    }
+    return [(name, str(value)) for name, value in found.items() if value]
