@@ -75,7 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin the run's folder, so that one that cannot be written to ends it before any sampling."""
     config = session.config
-    if not (hasattr(config, "workerinput") or config.option.collectonly):
+    aside = hasattr(config, "workerinput") or config.option.collectonly
+    if not (aside or session.testsfailed):
         _begin(config, _selected(session.items))
 
 

@@ -173,11 +173,10 @@ class RunStore:
         path = self._case(case_id)
         if record.case_id != case_id:
             raise InvalidRecordError(f"{path}: is the record of {record.case_id}")
-        if identity is not None:
-            other = differences(record.identity, identity)
+        if record.validity:
+            other = differences(record.identity, record.identity if identity is None else identity)
             if other:
                 raise InvalidRecordError(f"{path}: measured with another {', '.join(other)}")
-        if record.validity:
             self._check_scores(record)
         return record
 
@@ -192,7 +191,7 @@ class RunStore:
         if not path.is_file():
             raise MissingDataError(f"{path}: no scores for {case_id}")
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as stream, np.load(stream) as arrays:  # closed if it is damaged
                 return dict(arrays)
         except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
             raise InvalidRecordError(f"{path}: damaged ({error})") from error

@@ -270,7 +270,7 @@ class Suite:
             environment=describe_environment(self.device),
             expected_cases=tuple(case.id for case in self.cases),
             selected_cases=tuple(selected),
-            shard=self.options.shard,
+            shard=f"{self.shard[0] + 1}/{self.shard[1]}" if self.options.shard else None,
         )
 
     def _earlier(self, facts: dict[str, Any]) -> tuple[dict[str, Any], ...]:
