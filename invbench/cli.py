@@ -18,6 +18,7 @@ from invbench.verbs import (  # `list` is named after its verb
     report,
     score,
     sheet,
+    time,
     train,
     validate,
 )
@@ -30,6 +31,7 @@ VERBS = (
     train,
     import_checkpoint,
     score,
+    time,
     merge,
     report,
     validate,

@@ -13,7 +13,7 @@ from invbench.report.tables import case_row, headings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from invbench.records import CaseRecord, TimingRecord
+    from invbench.records import CaseRecord, TimingCase
     from invbench.store import RunStore
 
 SPEED_HEADINGS = ("case", "samples/s", "slowest", "fastest", "processes", "weights", "measured on")
@@ -86,9 +86,20 @@ def summarize(store: RunStore) -> Summary:
         ),
         skips=tuple((reason, tuple(cases)) for reason, cases in skips.items()),
         remarks=tuple(_remarks(run, records)),
-        speed=tuple(_speed(timing)) if timing else (),
+        speed=tuple(speed_rows(timing.cases)) if timing else (),
         facts=tuple(_facts(run)),
     )
+
+
+def speed_rows(cases: Mapping[str, TimingCase]) -> list[tuple[str, ...]]:
+    """Return the cells under `SPEED_HEADINGS`: median, least and most of the processes' medians."""
+    rows = []
+    for case_id, case in cases.items():
+        speeds = [case.samples_per_round / statistics.median(rounds) for rounds in case.seconds]
+        numbers = (statistics.median(speeds), min(speeds), max(speeds))
+        shown = (f"{number:.1f}" for number in numbers)
+        rows.append((case_id, *shown, str(len(speeds)), case.weights, case.environment_key))
+    return rows
 
 
 def _remarks(run: Mapping[str, Any], records: Sequence[CaseRecord]) -> list[str]:
@@ -100,16 +111,6 @@ def _remarks(run: Mapping[str, Any], records: Sequence[CaseRecord]) -> list[str]
         for part, reason in record.not_measured.items():
             reasons.setdefault(f"{part} was not measured ({reason})", []).append(record.case_id)
     return remarks + [f"{reason}: {', '.join(cases)}" for reason, cases in reasons.items()]
-
-
-def _speed(timing: TimingRecord) -> list[tuple[str, ...]]:
-    rows = []
-    for case_id, case in timing.cases.items():
-        speeds = [case.samples_per_round / statistics.median(rounds) for rounds in case.seconds]
-        numbers = (statistics.median(speeds), min(speeds), max(speeds))
-        shown = (f"{number:.1f}" for number in numbers)
-        rows.append((case_id, *shown, str(len(speeds)), case.weights, case.environment_key))
-    return rows
 
 
 def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,95 @@
+"""``invbench time``: speed, in fresh processes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invbench.exit_codes import ExitCode
+from invbench.options import Options, add_options
+from invbench.verbs import say, verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from invbench.speed import Timed
+    from invbench.store import RunStore
+    from invbench.verbs import AddParser
+
+OPTIONS = ("profile", "device", "dtype", "seed", "samples", "checkpoints", "data", "sampler")
+
+
+def add(add_parser: AddParser) -> None:
+    """Add the verb and its options."""
+    parser = verb(add_parser, "time", run)
+    parser.add_argument("model", help="model id, see `invbench list`, or a sampler's name")
+    parser.add_argument("task", help="task id")
+    parser.add_argument(
+        "--vs", type=Path, metavar="DIR", help="folder of other weights, timed in turns with these"
+    )
+    parser.add_argument("--processes", type=_positive, default=5, help="fresh processes (5)")
+    parser.add_argument("--rounds", type=_positive, default=5, help="timed rounds in each (5)")
+    parser.add_argument(
+        "--random-weights", action="store_true", help="time an untrained network of full size"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder of a run (results/<time>)"
+    )
+    parser.add_argument(
+        "--vs-output", type=Path, metavar="DIR", help="folder for the others' run (DIR-vs)"
+    )
+    add_options(parser.add_argument, only=OPTIONS)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Time a sampler in fresh processes, or its weights and others in turns."""
+    from invbench.cases import Case
+    from invbench.report.summary import SPEED_HEADINGS, speed_rows
+    from invbench.report.tables import align
+    from invbench.speed import Job, time_in_processes
+    from invbench.store import RunStore
+    from invbench.suite import default_results
+
+    output = arguments.output or default_results(Path.cwd())
+    job = Job(
+        case=Case(arguments.model, arguments.task),
+        options=Options(**{name: getattr(arguments, name) for name in OPTIONS}),
+        root=Path.cwd(),
+        output=output,
+        rounds=arguments.rounds,
+        random_weights=arguments.random_weights,
+    )
+    jobs = [job]
+    if arguments.vs:
+        other = arguments.vs_output or output.with_name(f"{output.name}-vs")
+        options = replace(job.options, checkpoints=arguments.vs)
+        jobs.append(replace(job, options=options, output=other))
+    rows = []
+    for each, timed in zip(
+        jobs, time_in_processes(jobs, processes=arguments.processes), strict=True
+    ):
+        _store(RunStore(each.output), job.case.id, timed)
+        ((_, *cells),) = speed_rows({job.case.id: timed.timing})
+        rows.append((str(each.output), *cells))
+    for line in align([("run", *SPEED_HEADINGS[1:]), *rows]):
+        say(line)
+    return ExitCode.OK
+
+
+def _store(store: RunStore, case_id: str, timed: Timed) -> None:
+    """Add a timing to a run; a folder that is not one yet becomes a run of timings alone."""
+    from invbench.records import TimingRecord
+
+    if not (store.folder / "run.json").exists():
+        store.write_run(asdict(replace(timed.run, selected_cases=())))
+    before = store.read_timing()
+    cases = {**(before.cases if before else {}), case_id: timed.timing}
+    store.write_timing(TimingRecord(cases=cases))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
