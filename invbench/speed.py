@@ -21,6 +21,7 @@ from invbench.cases import Case
 from invbench.data.synthetic import gaussian_photos
 from invbench.environment import device_key, gpu_state
 from invbench.images import from_uint8
+from invbench.models.checkpoints import prepare
 from invbench.models.registry import get_method
 from invbench.options import Options
 from invbench.records import RunRecord, TimingCase
@@ -151,7 +152,8 @@ def _sampler(suite: Suite, job: Job) -> tuple[Sampler, dict[str, Any], Any]:
         )
     method, configuration = get_method(job.case.model), suite.profile.configuration
     config = method.configure(job.case.task, configuration)
-    network = method.build(config).eval().requires_grad_(requires_grad=False).to(suite.device)
+    network = method.build(config)
+    prepare(network, suite.device)
     facts = {"family": method.family, "source": method.source, "configuration": configuration}
     return method.sampler(network, config), facts, "random"
 
@@ -160,10 +162,8 @@ def _join(parts: Sequence[Timed]) -> Timed:
     """Make one timing of all processes'."""
     timings = [part.timing for part in parts]
     first = timings[0]
-    alike = {
-        replace(t, seconds=(), clocks=(), peak_allocated_bytes=None, model={}) for t in timings
-    }
-    if len(alike) > 1:
+    alike = [replace(t, seconds=(), clocks=(), peak_allocated_bytes=None) for t in timings]
+    if any(one != alike[0] for one in alike):
         raise errors.ConflictingRunsError(
             f"{first.environment_key}: the processes of one timing ran under other conditions"
         )
