@@ -8,8 +8,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
+from pytest_benchmark.cli import main as pytest_benchmark_main
+
+from invbench.validation import validate
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--invbench-images=2", "--invbench-samples=4")
@@ -49,31 +53,111 @@ def test_k_imle_takes_both_and_k_cimle_one():
         assert len(re.findall(r"test_pair\[", done.stdout)) == count
 
 
-def test_a_sampler_of_ones_own_is_measured_on_every_task(tmp_path):
-    done = suite(tmp_path, "--invbench-sampler=mine=samplers:blurry", "-k", "mine", "-q", *SMALL)
-    assert done.returncode == 0, done.stdout
-    for task in ("sr16", "colorization", "decompression"):
-        record = json.loads((tmp_path / "cases" / f"mine-{task}.json").read_text())
-        assert record["status"] == "passed"
-        assert len(record["throughput"]["seconds_per_round"]) == 2
-        assert re.search(rf"mine-{task} +\d+\.\d\d", done.stdout)
-    run = json.loads((tmp_path / "run.json").read_text())
-    assert run["environment"]["packages"]["torch"]
-    assert len(run["expected_cases"]) == 27
-
-
-def test_a_broken_sampler_fails_by_name_and_the_others_are_kept(tmp_path):
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Run a sampler of one's own, with the files that pytest and pytest-benchmark write."""
+    folder = tmp_path_factory.mktemp("own")
     done = suite(
-        tmp_path,
+        folder / "run",
+        "--invbench-sampler=mine=samplers:blurry",
+        "-k",
+        "mine",
+        "-q",
+        f"--benchmark-json={folder / 'bench.json'}",
+        f"--junitxml={folder / 'junit.xml'}",
+        *SMALL,
+    )
+    assert done.returncode == 0, done.stdout
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """Run a sampler that breaks the convention beside one that keeps it."""
+    folder = tmp_path_factory.mktemp("broken")
+    done = suite(
+        folder / "run",
         "--invbench-sampler=mine=samplers:broken",
         "--invbench-sampler=good=samplers:blurry",
         "-k",
         "mine-sr16 or good-sr16",
+        f"--junitxml={folder / 'junit.xml'}",
         *SMALL,
     )
     assert done.returncode == 1
-    assert "InvalidSamplesError: sample 3 of astronaut-0" in done.stdout
-    assert [path.name for path in (tmp_path / "cases").iterdir()] == ["good-sr16.json"]
+    return folder, done.stdout
+
+
+def test_a_sampler_of_ones_own_is_measured_on_every_task(own):
+    folder, out = own
+    for task in ("sr16", "colorization", "decompression"):
+        record = json.loads((folder / "run" / "cases" / f"mine-{task}.json").read_text())
+        assert record["status"] == "passed"
+        assert len(record["throughput"]["seconds_per_round"]) == 2
+        assert re.search(rf"mine-{task} +\d+\.\d\d", out)
+    run = json.loads((folder / "run" / "run.json").read_text())
+    assert run["environment"]["packages"]["torch"]
+    assert len(run["expected_cases"]) == 27
+    assert run["selected_cases"] == ["mine-sr16", "mine-colorization", "mine-decompression"]
+    assert validate(folder / "run") == []
+
+
+def test_a_broken_sampler_fails_by_name_and_the_others_are_kept(broken):
+    folder, out = broken
+    assert "InvalidSamplesError: sample 3 of astronaut-0" in out
+    assert [path.name for path in (folder / "run" / "cases").iterdir()] == ["good-sr16.json"]
+
+
+def test_junit_has_every_case_and_the_failure(own, broken):
+    suites = ET.parse(own[0] / "junit.xml").find("testsuite")  # noqa: S314 our own file
+    cases = suites.findall("testcase")
+    assert [case.get("name") for case in cases] == [
+        f"test_pair[mine-{task}]" for task in ("sr16", "colorization", "decompression")
+    ]
+    assert [len(case) for case in cases] == [0, 0, 0]
+    suites = ET.parse(broken[0] / "junit.xml").find("testsuite")  # noqa: S314 our own file
+    assert (suites.get("tests"), suites.get("failures")) == ("2", "1")
+    failed = {case.get("name"): case.find("failure") for case in suites.findall("testcase")}
+    assert failed["test_pair[good-sr16]"] is None
+    assert "InvalidSamplesError" in failed["test_pair[mine-sr16]"].get("message")
+
+
+def test_pytest_benchmark_saves_scores_and_facts_and_compares_its_files(own, tmp_path, capsys):
+    folder, _ = own
+    saved = json.loads((folder / "bench.json").read_text(), parse_constant=pytest.fail)
+    assert saved["invbench"] == {"run_id": "run"}
+    facts = saved["machine_info"]["invbench"]
+    assert facts["packages"]["torch"]
+    assert "git" not in facts  # it changes from run to run, and would be warned of
+    assert len(saved["benchmarks"]) == 3
+    for entry in saved["benchmarks"]:
+        record = json.loads(
+            (folder / "run" / "cases" / f"{entry['params']['case'].id}.json").read_text()
+            if not isinstance(entry["params"]["case"], str)
+            else (folder / "run" / "cases" / f"{entry['param']}.json").read_text()
+        )
+        assert entry["group"] == record["identity"]["task"]["name"]
+        assert set(entry["extra_info"]) == {"psnr", "ssim", "lpips_random", "coverage"}
+        assert all(type(value) is float for value in entry["extra_info"].values())
+        assert entry["extra_info"]["psnr"] == record["validity"]["psnr"]["mean"]
+        assert entry["stats"]["rounds"] == 2
+    for name, factor in (("before", 1), ("after", 4)):
+        for entry in saved["benchmarks"]:
+            entry["stats"]["min"] *= factor
+        (tmp_path / f"{name}.json").write_text(json.dumps(saved))
+    pytest_benchmark_main(
+        [
+            "compare",
+            *(str(tmp_path / f"{name}.json") for name in ("before", "after")),
+            "--columns=min",
+            "--group-by=param",
+            "--sort=min",
+        ]
+    )
+    table = capsys.readouterr().out
+    for task in ("sr16", "colorization", "decompression"):
+        assert re.search(rf"benchmark 'mine-{task}': 2 tests", table)
+    assert table.count("(4.00)") + table.count("(4.0)") == 3
 
 
 def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):

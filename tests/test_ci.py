@@ -1,0 +1,164 @@
+"""The action and the workflow call what exists, with every argument in its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from invbench.cli import _parser
+from invbench.options import Options
+
+ROOT = Path(__file__).parents[1]
+ACTION = (ROOT / "action.yml").read_text()
+WORKFLOW = (ROOT / ".github" / "workflows" / "benchmark.yml").read_text()
+
+# Writes down its arguments, a line a call, and ends with the status that a test chose for a word.
+PYTHON = """#!{python}
+import json, os, sys
+with open(os.environ["CALLS"], "a") as calls:
+    calls.write(json.dumps(sys.argv[1:]) + "\\n")
+for name in os.environ.get("WRITE", "").split():
+    open(name, "a").write("# written\\n")
+sys.exit(3 if os.environ.get("FAIL") in sys.argv else 0)
+"""
+
+
+def script(name, text=ACTION):
+    """Return the commands of a step."""
+    step = re.search(rf"- name: {name}\n(.*?)(?=\n\s+- |\Z)", text, flags=re.DOTALL)[1]
+    return textwrap.dedent(step.partition("run: |\n")[2].partition("\n\n")[0])
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a step's commands as GitHub does, with a Python that only writes down its arguments."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(PYTHON.format(python=os.sys.executable))
+    python.chmod(0o755)
+
+    def call(name, **variables):
+        calls = tmp_path / "calls"
+        calls.write_text("")
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script(name)],  # noqa: S607
+            cwd=tmp_path,
+            env=variables
+            | {
+                "PATH": f"{python.parent}:{os.environ['PATH']}",
+                "CALLS": str(calls),
+                "GITHUB_ACTION_PATH": "/an action",
+                "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, [json.loads(line) for line in calls.read_text().splitlines()]
+
+    return call
+
+
+MEASURE = {
+    "SAMPLER": "mine=my_sampler:load\n\nother=my sampler:load\n",
+    "SELECT": "mine and not sr16",
+    "PROFILE": "tiny",
+    "RESULTS": "my results",
+    "ARGUMENTS": "--invbench-images 2  --invbench-seed=1",
+}
+
+
+def test_measure_hands_every_input_to_pytest(run):
+    status, calls = run("Measure", **MEASURE)
+    assert status == 0
+    assert calls == [
+        [
+            *("-m", "pytest", "/an action/benchmarks/test_pairs.py"),
+            *("--junitxml", "my results/junit.xml"),
+            *("--invbench-profile", "tiny", "--invbench-results", "my results"),
+            "--invbench-fresh",
+            *("--invbench-sampler", "mine=my_sampler:load"),
+            *("--invbench-sampler", "other=my sampler:load"),
+            *("-k", "mine and not sr16", "--invbench-images", "2", "--invbench-seed=1"),
+        ]
+    ]
+    status, calls = run("Measure", **MEASURE | {"SAMPLER": "", "SELECT": "", "ARGUMENTS": ""})
+    assert status == 0
+    assert not {"-k", "--invbench-sampler", ""} & set(calls[0])
+    assert run("Measure", **MEASURE, FAIL="pytest")[0] == 3
+
+
+def test_report_goes_to_the_summary_and_the_run_is_validated(run, tmp_path):
+    (tmp_path / "r s").mkdir()
+    status, calls = run("Report", RESULTS="r s", WRITE="")
+    assert status != 0  # there is no report
+    (tmp_path / "r s" / "report.md").write_text("# my report\n")
+    status, calls = run("Report", RESULTS="r s")
+    assert status == 0
+    assert (tmp_path / "summary.md").read_text() == "# my report\n"
+    report, validate = (_parser().parse_args(call[2:]) for call in calls)
+    assert (report.folder, validate.paths) == (Path("r s"), [Path("r s")])
+    assert [path.suffix for path in report.output] == [".md", ".html", ".csv"]
+
+
+def test_compare_ends_with_its_own_status_and_shows_what_it_found(run, tmp_path):
+    variables = {"RESULTS": "r", "BASELINE": "base line", "GATE": "warn"}
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "gate.md").write_text("# gate\n")
+    status, calls = run("Compare", **variables, FAIL="compare")
+    assert status == 3
+    assert (tmp_path / "summary.md").read_text() == "# gate\n"
+    assert run("Compare", **variables)[0] == 0
+    if not (ROOT / "invbench" / "verbs" / "compare.py").is_file():
+        pytest.skip("invbench compare is not there yet")
+    arguments = _parser().parse_args(calls[0][2:])
+    assert (arguments.baseline, arguments.candidate) == (Path("base line"), Path("r"))
+    assert (arguments.gate, arguments.markdown) == ("warn", Path("r/gate.md"))
+
+
+def test_every_option_of_pytest_exists():
+    named = set(re.findall(r"--invbench-([a-z-]+)", ACTION + WORKFLOW))
+    assert named >= {"profile", "results", "sampler", "fresh", "device"}
+    assert named <= {name.replace("_", "-") for name in Options.__dataclass_fields__}
+
+
+def test_every_verb_exists_or_is_being_built():
+    named = set(re.findall(r"python -m invbench (\w+)", ACTION + WORKFLOW))
+    assert named == {"report", "validate", "compare"}
+    for verb in named - {"compare"}:
+        assert (ROOT / "invbench" / "verbs" / f"{verb}.py").is_file()
+
+
+def test_inputs_are_declared_and_used_through_the_environment_alone():
+    """An input inside a script would be run as part of it."""
+    declared = set(
+        re.findall(r"^  (\w+):\n    description", ACTION.partition("outputs:")[0], re.MULTILINE)
+    )
+    used = set(re.findall(r"inputs\.(\w+)", ACTION))
+    assert declared == used
+    scripts = [script(name) for name in re.findall(r"- name: (.*)", ACTION)]
+    scripts += [
+        script(name, WORKFLOW)
+        for name in re.findall(r"- name: (.*)", WORKFLOW)
+        if "run: |" in WORKFLOW.partition(f"- name: {name}\n")[2].partition("- name:")[0]
+    ]
+    assert len(scripts) == 8
+    for text in scripts:
+        assert "${{" not in text
+        assert subprocess.run(["bash", "-nc", text], check=False).returncode == 0  # noqa: S607
+    given = re.search(r"uses: \./\n\s+with:\n((?:\s+\w+: .*\n)+)", WORKFLOW)[1]
+    assert set(re.findall(r"(\w+):", given.replace("${{", ""))) <= declared
+
+
+@pytest.mark.parametrize("text", [ACTION, WORKFLOW], ids=["action", "workflow"])
+def test_indentation_is_even_and_without_tabs(text):
+    assert "\t" not in text
+    for line in text.splitlines():
+        assert (len(line) - len(line.lstrip())) % 2 == 0
+        assert line == line.rstrip()
