@@ -200,14 +200,22 @@ class Suite:
             "model": facts,
             "dataset": dataset,
         }
-        stored = self._stored(case, identify(case, sampler, photos, **subject))
+        identity = identify(case, sampler, photos, **subject)
+        stored = self._stored(case, identity)
         if stored is not None:
             record = self._check(replace(stored, status="passed", reason=None, checks=()), dataset)
             if record != stored:
                 self.store.write_case(record)
             self.reused.append(case.id)
             return record
-        evaluation = evaluate(case, sampler, photos, measure_rounds=measure_rounds, **subject)
+        try:
+            evaluation = evaluate(case, sampler, photos, measure_rounds=measure_rounds, **subject)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            self.store.write_case(
+                CaseRecord(case_id=case.id, identity=identity, status="error", reason=reason)
+            )
+            raise
         record = self._check(evaluation.record, dataset)
         if self.worker is not None:
             reason = "pytest-xdist: processes that share a machine slow each other"
@@ -221,7 +229,9 @@ class Suite:
         return []
 
     def skip(self, case: Case, reason: str) -> None:
-        """Record that a case was skipped, and why."""
+        """Record that a case was skipped, and why; what an earlier session measured stays."""
+        if self.options.resume and (before := self._readable(case)) and before.validity:
+            return
         identity = {"model": {"name": case.model}, "task": {"name": case.task}}
         self.store.write_case(
             CaseRecord(case_id=case.id, identity=identity, status="skipped", reason=reason)
@@ -287,6 +297,12 @@ class Suite:
             warnings.warn(changed, ResumeWarning, stacklevel=2)
         session = {name: before.get(name) for name in ("created", "invbench", "argv")}
         return (*before.get("earlier", ()), session | {"environment": before.get("environment")})
+
+    def _readable(self, case: Case) -> CaseRecord | None:
+        try:
+            return self.store.read_case(case.id)
+        except InvalidRecordError:
+            return None
 
     def _stored(self, case: Case, identity: dict[str, Any]) -> CaseRecord | None:
         """Return the record to reuse, if there is one; warn of one that cannot be."""

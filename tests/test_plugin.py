@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from pytest_benchmark.cli import main as pytest_benchmark_main
 
+from invbench.store import RunStore
 from invbench.validation import validate
 
 ROOT = Path(__file__).parents[1]
@@ -105,7 +106,12 @@ def test_a_sampler_of_ones_own_is_measured_on_every_task(own):
 def test_a_broken_sampler_fails_by_name_and_the_others_are_kept(broken):
     folder, out = broken
     assert "InvalidSamplesError: sample 3 of astronaut-0" in out
-    assert [path.name for path in (folder / "run" / "cases").iterdir()] == ["good-sr16.json"]
+    store = RunStore(folder / "run")
+    assert store.case_ids() == ["good-sr16", "mine-sr16"]
+    record = store.read_case("mine-sr16")
+    assert (record.status, record.validity) == ("error", {})
+    assert record.reason.startswith("InvalidSamplesError: sample 3 of astronaut-0")
+    assert store.read_case("good-sr16").status == "passed"
 
 
 def test_junit_has_every_case_and_the_failure(own, broken):

@@ -183,7 +183,34 @@ def test_what_was_measured_otherwise_is_measured_again_with_a_warning(whole, opt
 
 
 def test_a_skipped_case_is_tried_again(whole):
+    session(whole, fresh=True).skip(CASES[0], "no weights")
+    assert RunStore(whole).read_case("mine-sr16").status == "skipped"
+    record, calls = measure(session(whole, resume=True), CASES[0])
+    assert (record.status, calls > 0) == ("passed", True)
+
+
+def test_weights_that_are_gone_do_not_cost_what_was_measured(whole):
+    before = timeless(whole)
     session(whole, resume=True).skip(CASES[0], "no weights")
+    assert timeless(whole) == before
+    (whole / "cases" / "mine-sr16.json").write_text("half")
+    session(whole, resume=True).skip(CASES[0], "no weights")
+    assert RunStore(whole).read_case("mine-sr16").status == "skipped"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyError("weights")])
+def test_an_error_is_recorded_and_tried_again(whole, error):
+    """Whatever a sampler raises is raised, and stands in the record for the report."""
+
+    class Failing(Blurry):
+        def __call__(self, *_):
+            raise error
+
+    run = session(whole, fresh=True)
+    with pytest.raises(type(error)):
+        run.run(CASES[0], Failing(128), {"source": "samplers:blurry"})
+    record = run.store.read_whole_case("mine-sr16")
+    assert (record.status, record.reason) == ("error", f"{type(error).__name__}: {error}")
     record, calls = measure(session(whole, resume=True), CASES[0])
     assert (record.status, calls > 0) == ("passed", True)
 
