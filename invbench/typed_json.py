@@ -67,6 +67,16 @@ def required(cls: type[Any]) -> list[str]:
     ]
 
 
+def item_types(hint: Any, length: int) -> list[Any]:
+    """Return the types of a tuple's items: one type ``length`` times, or those it lists.
+
+    >>> item_types(tuple[int, ...], 2), item_types(tuple[int, str], 9)
+    ([<class 'int'>, <class 'int'>], [<class 'int'>, <class 'str'>])
+    """
+    first, *others = get_args(hint)
+    return [first] * length if others == [...] else [first, *others]
+
+
 def _value(hint: Any, raw: Any, place: str) -> Any:
     """Check one value against its type, and its parts against theirs."""
     if hint is Any:
@@ -92,12 +102,15 @@ def _scalar(hint: Any, raw: Any, place: str) -> Any:
 
 def _container(hint: Any, raw: Any, place: str) -> Any:
     if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
         items = raw if isinstance(raw, list) else _fail(place, "a list", raw)
-        return tuple(_value(item, value, f"{place}[{index}]") for index, value in enumerate(items))
-    pairs = raw if isinstance(raw, dict) else _fail(place, "an object", raw)
-    item = get_args(hint)[1]
-    return {key: _value(item, value, _join(place, key)) for key, value in pairs.items()}
+        kinds = item_types(hint, len(items))
+        if len(kinds) != len(items):
+            _fail(place, f"a list of {len(kinds)}", raw)
+        pairs = enumerate(zip(kinds, items, strict=True))
+        return tuple(_value(kind, value, f"{place}[{index}]") for index, (kind, value) in pairs)
+    entries = raw if isinstance(raw, dict) else _fail(place, "an object", raw)
+    kind = get_args(hint)[1]
+    return {key: _value(kind, value, _join(place, key)) for key, value in entries.items()}
 
 
 def _dataclass(cls: Any, raw: Any, place: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pytest
 from run_records import case_record
@@ -67,6 +68,20 @@ def test_a_missing_key_of_a_part_is_named():
     del raw["interval"]["winkler"]
     with pytest.raises(InvalidRecordError, match=r"interval\.winkler is missing"):
         build(CaseRecord, raw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    ends: tuple[float | None, float]
+
+
+def test_a_tuple_of_two_has_two_items():
+    assert build(Range, {"ends": [None, 1.5]}) == Range(ends=(None, 1.5))
+    for wrong in ([1.0], [1.0, 2.0, 3.0], []):
+        with pytest.raises(InvalidRecordError, match=r"ends: expected a list of 2, found"):
+            build(Range, {"ends": wrong})
+    with pytest.raises(InvalidRecordError, match=r"ends\[1\]: expected a number, found null"):
+        build(Range, {"ends": [1.0, None]})
 
 
 def test_only_fields_without_default_are_required():

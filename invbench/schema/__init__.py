@@ -81,10 +81,16 @@ def _type(hint: Any) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin is tuple:
-        return {"type": "array", "items": _type(arguments[0])}
+        return {"type": "array"} | _items(arguments)
     if origin is Mapping:
         return {"type": "object", "additionalProperties": _type(arguments[1])}
     return {} if hint is Any else {"type": SCALARS[hint]}
+
+
+def _items(types: tuple[Any, ...]) -> dict[str, Any]:
+    if types[-1] is ...:
+        return {"items": _type(types[0])}
+    return {"prefixItems": [*map(_type, types)], "items": False, "minItems": len(types)}
 
 
 def _descriptions(cls: type[Any]) -> dict[str, str]:
