@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from invbench.errors import InvbenchError, MissingDataError
 from invbench.exit_codes import ExitCode
 from invbench.verbs import (  # `list` is named after its verb
+    baseline,
+    compare,
     env,
     import_checkpoint,
     limits,
@@ -36,6 +38,8 @@ VERBS = (
     report,
     validate,
     limits,
+    compare,
+    baseline,
     paper,
     sheet,
     env,

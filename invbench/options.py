@@ -80,6 +80,19 @@ class Options:
         type=Path,
         metavar="FILE",
     )
+    baseline: Path | None = _option(
+        "what the gate compares with: a baseline's name or file, or a run "
+        "(default: this device's and profile's, if there is one)",
+        default=None,
+        type=Path,
+        metavar="FILE|NAME",
+    )
+    gate: str = _option(
+        "what fails: nothing (off, warn), what got worse, or what is not shown to be no worse",
+        default="regression",
+        choices=("off", "warn", "regression", "noninferiority"),
+    )
+    alpha: float = _option("family-wise error rate of the gate", default=0.05, type=float)
     offline: bool = _option("never download", default=False, action="store_true")
 
 

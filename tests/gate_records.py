@@ -1,0 +1,108 @@
+"""Runs to compare, for tests: three metrics and intervals, on images of the tests' own making."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from run_records import case_record
+
+from invbench.gate import read_snapshot
+from invbench.records import IntervalRecord, MetricRecord
+from invbench.store import RunStore
+
+METRICS = {"psnr": (28.0, 4.0, True), "ssim": (0.8, 0.05, True), "lpips_random": (0.1, 0.05, False)}
+CASES = ("chimle-sr16", "chimle-colorization", "ddrm-sr16")
+CPU = {"gpu": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinklerIntervalRecord(IntervalRecord):
+    """An interval record that also holds interval scores by image."""
+
+    winkler_per_image: tuple[float, ...] = ()
+
+
+def record(case_id="chimle-sr16", *, seed=0, n_images=16, shift=None, noise=0.0, **identity):
+    """Make a case on ``n_images``, metric ``name`` shifted by ``shift[name]``.
+
+    The scores of an image depend on the case; ``noise`` (in tenths of the spread between images)
+    is drawn from ``seed``. ``identity`` replaces parts: ``operator_version``, ``data_sha256``, ``metric_version``,
+    ``n_samples``, ``sampling_seed``, ``dtype``, ``nfe``, ``checkpoint``, ``image_ids``.
+    """
+    shift = shift or {}
+    images = np.random.default_rng(abs(hash_of(case_id)))
+    draws = np.random.default_rng([seed, hash_of(case_id)])
+    validity = {}
+    for name, (mean, spread, higher) in METRICS.items():
+        values = mean + spread * images.standard_normal(n_images)
+        values += noise * spread / 10 * draws.standard_normal(n_images) + shift.get(name, 0.0)
+        validity[name] = metric(values, higher, identity.get("metric_version", "1"))
+    covered = 0.7 + 0.05 * images.standard_normal(n_images) + shift.get("coverage", 0.0)
+    model, _, task = case_id.partition("-")
+    ids = identity.get("image_ids", [f"photo-{i}" for i in range(n_images)])
+    plain = case_record(case_id)
+    return case_record(
+        case_id,
+        identity={
+            "model": {"name": model, "checkpoint": {"sha256": identity.get("checkpoint", "a")}},
+            "task": {
+                "name": task,
+                "operator": {"name": "o", "version": identity.get("operator_version", "1")},
+                "dataset": {
+                    "name": "photographs",
+                    "sha256": identity.get("data_sha256", "d"),
+                    "image_ids": ids,
+                },
+            },
+            "sampling": {
+                "n_samples": identity.get("n_samples", 20),
+                "seed": identity.get("sampling_seed", 0),
+                "dtype": identity.get("dtype", "float32"),
+                "nfe": identity.get("nfe", 1),
+            },
+            "metrics": {name: {"version": validity[name].version} for name in validity},
+        },
+        validity=validity,
+        interval=replace(plain.interval, coverage_per_image=tuple(covered.tolist())),
+        checks=(),
+    )
+
+
+def metric(values, higher_is_better, version="1"):
+    return MetricRecord(
+        unit="",
+        higher_is_better=higher_is_better,
+        version=version,
+        n_images=len(values),
+        mean=float(np.mean(values)),
+        stderr=None,
+        n_nonfinite=0,
+        per_image=tuple(None if np.isnan(v) else float(v) for v in values),
+    )
+
+
+def write_run(folder, records, *, profile="tiny", environment=None, expected=None):
+    """Write a run's folder, and return it."""
+    store = RunStore(folder)
+    ids = [item.case_id for item in records]
+    store.write_run(
+        {
+            "run_id": folder.name,
+            "profile": profile,
+            "environment": CPU if environment is None else environment,
+            "expected_cases": ids if expected is None else expected,
+        }
+    )
+    for item in records:
+        store.write_case(item)
+    return folder
+
+
+def snapshot(folder, records, **facts):
+    """Write a run and read it as the gate does."""
+    return read_snapshot(write_run(folder, records, **facts))
+
+
+def hash_of(text):
+    return int.from_bytes(text.encode()[-6:], "big")
