@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from invbench.gate.snapshots import Snapshot
 
 
+RUN_FACTS = ("run_id", "created", "invbench", "profile", "environment")
+
+
 class BaselineError(InvbenchError, ValueError):
     """A run cannot become a baseline as it is, or not under that name."""
 
@@ -76,7 +79,7 @@ def promote(
     head = {
         "schema": BASELINE_SCHEMA,
         "score_decimals": SCORE_DECIMALS,
-        "run": {key: value for key, value in snapshot.facts.items() if key != "schema"},
+        "run": {key: snapshot.facts[key] for key in RUN_FACTS if key in snapshot.facts},
     }
     parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     parts += [f'"cases": {_line_each(cases)}', f'"timings": {_line_each(timings)}']

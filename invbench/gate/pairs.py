@@ -98,7 +98,11 @@ class Pairing:
 
 
 def pair_runs(
-    baseline: Snapshot, candidate: Snapshot, *, cases: Collection[str] | None = None
+    baseline: Snapshot,
+    candidate: Snapshot,
+    *,
+    cases: Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> Pairing:
     """Pair two runs by case, metric and image.
 
@@ -109,6 +113,7 @@ def pair_runs(
         baseline: what was.
         candidate: what is.
         cases: ids to restrict both to.
+        without: metrics to leave out.
     """
 
     def chosen(snapshot: Snapshot) -> list[str]:
@@ -120,7 +125,7 @@ def pair_runs(
         if case not in candidate.cases:
             pairing.missing.append(case)
         else:
-            _pair_case(baseline, candidate, case, pairing)
+            _pair_case(baseline, candidate, case, without, pairing)
     return pairing
 
 
@@ -164,7 +169,13 @@ def first_difference(baseline: Any, candidate: Any, path: str) -> str | None:
     return f"{path}: {_short(baseline)} -> {_short(candidate)}"
 
 
-def _pair_case(baseline: Snapshot, candidate: Snapshot, case: str, pairing: Pairing) -> None:
+def _pair_case(
+    baseline: Snapshot,
+    candidate: Snapshot,
+    case: str,
+    without: Collection[str],
+    pairing: Pairing,
+) -> None:
     before, after = baseline.cases[case], candidate.cases[case]
     unmeasured = [record.status not in ("passed", "failed") for record in (before, after)]
     if all(unmeasured):
@@ -174,7 +185,10 @@ def _pair_case(baseline: Snapshot, candidate: Snapshot, case: str, pairing: Pair
     if reason:
         pairing.mismatches.append(Mismatch(case, ALL_METRICS, reason))
         return
-    for item in (*_pairs(before, after, pairing.notes), *_facts(before, after, pairing.notes)):
+    for item in (
+        *_pairs(before, after, without, pairing.notes),
+        *_facts(before, after, pairing.notes),
+    ):
         if isinstance(item, Pair):
             pairing.pairs.append(item)
         elif isinstance(item, Fact):
@@ -214,13 +228,15 @@ def _given(record: CaseRecord) -> dict[str, Any]:
 
 
 def _pairs(
-    baseline: CaseRecord, candidate: CaseRecord, notes: list[str]
+    baseline: CaseRecord, candidate: CaseRecord, without: Collection[str], notes: list[str]
 ) -> Iterator[Pair | Mismatch]:
     case, before, after = baseline.case_id, scores(baseline), scores(candidate)
-    notes.extend(f"{case}: {name} is new" for name in after if name not in before)
+    notes.extend(f"{case}: {name} is new, not compared" for name in after if name not in before)
     ids = _image_ids(baseline)
     dataset = baseline.identity["task"]["dataset"].get("name", "")
     for name, old in before.items():
+        if name in without:
+            continue
         if name not in after:
             yield Mismatch(case, name, "not measured in the candidate")
             continue

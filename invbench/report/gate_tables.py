@@ -82,6 +82,8 @@ def _outcome(report: GateReport) -> str:
 
 def _test(report: GateReport) -> str:
     scope = "the selected cases" if report.selected else "all cases"
+    if report.family_size == 0:
+        return f"no row of {scope} could be tested, or had to be"
     return (
         f"sign-flip max-T over {report.family_size} rows of {scope}, {report.n_resamples} flips, "
         f"family-wise error {report.alpha:g}; positive is worse"
@@ -126,7 +128,7 @@ def _speed(speed: Speed) -> tuple[str, ...]:
         f"{old}/{new}",
         _number(speed.p_adj),
         "-" if speed.tolerance is None else f"{speed.tolerance:.1%}",
-        f"{speed.verdict} ({speed.reason})" if speed.reason else speed.verdict,
+        speed.verdict,
     )
 
 

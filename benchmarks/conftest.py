@@ -1,0 +1,35 @@
+"""The gate judges the whole run: it comes last, and what it found is shown at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from invbench.gate import GateReport
+from invbench.report.gate_tables import gate_lines
+
+REPORT = pytest.StashKey[GateReport]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the gate's items after all others, whose order is kept."""
+    items.sort(key=lambda item: item.path.name == "test_gate.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the rows that are not simply fine, and what follows."""
+    report = terminalreporter.config.stash.get(REPORT, None)
+    if report is not None:
+        terminalreporter.section("gate")
+        for line in gate_lines(report, every_row=False):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def publish(pytestconfig: pytest.Config):
+    """Give the function that has a report shown at the end."""
+
+    def keep(report: GateReport) -> None:
+        pytestconfig.stash[REPORT] = report
+
+    return keep
