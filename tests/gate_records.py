@@ -8,7 +8,8 @@ from zlib import crc32
 import numpy as np
 from run_records import case_record
 
-from invbench.gate import read_snapshot
+from invbench.gate import Snapshot
+from invbench.gate.snapshots import from_entry, to_entry
 from invbench.records import IntervalRecord, MetricRecord
 from invbench.store import RunStore
 
@@ -99,9 +100,16 @@ def write_run(folder, records, *, profile="tiny", environment=None, expected=Non
     return folder
 
 
-def snapshot(folder, records, **facts):
-    """Write a run and read it as the gate does."""
-    return read_snapshot(write_run(folder, records, **facts))
+def snapshot(name, records, *, profile="tiny"):
+    """Make what the gate would read of a run."""
+    return Snapshot(
+        name=str(name),
+        profile=profile,
+        device="cpu",
+        facts={},
+        cases={item.case_id: from_entry(to_entry(item)) for item in records},
+        timings={},
+    )
 
 
 def hash_of(text):

@@ -92,6 +92,15 @@ def to_entry(record: CaseRecord) -> dict[str, Any]:
     return entry | {"checks": [], "wall_s": 0.0}
 
 
+def from_entry(entry: Any) -> CaseRecord:
+    """Return the record that an entry holds.
+
+    Raises:
+        InvalidRecordError: if it is incomplete or was edited.
+    """
+    return from_json(json.dumps(entry))
+
+
 def to_timing_entry(timing: Timing) -> dict[str, Any]:
     """Return a timing as JSON."""
     return _rounded(asdict(timing), lambda number: float(f"{number:.{TIMING_DIGITS}g}"))  # type: ignore[no-any-return]
@@ -101,7 +110,7 @@ def _read_run(folder: Path) -> Snapshot:
     store = RunStore(folder)
     facts = store.read_run()
     records = [record for name in store.case_ids() if (record := store.read_case(name))]
-    cases = {record.case_id: _from_entry(to_entry(record)) for record in records}
+    cases = {record.case_id: from_entry(to_entry(record)) for record in records}
     file = folder / "timing.json"
     timings = {
         name: Timing(
@@ -120,7 +129,7 @@ def _read_run(folder: Path) -> Snapshot:
 def _read_baseline(file: Path) -> Snapshot:
     raw = _read_json(file, BASELINE_SCHEMA)
     try:
-        cases = {name: _from_entry(entry) for name, entry in raw["cases"].items()}
+        cases = {name: from_entry(entry) for name, entry in raw["cases"].items()}
         return _snapshot(file, raw["run"], cases, _timings(raw["timings"], file))
     except (KeyError, AttributeError) as error:
         raise InvalidRecordError(f"{file}: not a baseline, {error} is missing") from error
@@ -169,10 +178,6 @@ def _timings(raw: Any, file: Path) -> dict[str, Timing]:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRecordError(f"{file}: timings are incomplete ({error!r})") from error
-
-
-def _from_entry(entry: Any) -> CaseRecord:
-    return from_json(json.dumps(entry))
 
 
 def _rounded(value: Any, to: Any) -> Any:
