@@ -194,6 +194,16 @@ class TestTiming:
             alarms += self.speeds(*pair)[0].verdict != "same"
         assert alarms <= 5  # 1 or fewer are expected
 
+    def test_a_case_that_one_side_did_not_time_is_shown(self):
+        both = {"a": self.timing([100]), "b": self.timing([100])}
+        speeds = self.speeds(both, {"b": self.timing([100]), "c": self.timing([100])})
+        assert [(speed.case, speed.reason) for speed in speeds] == [
+            ("a", "not timed in the candidate"),
+            ("b", "1 process, a test needs 5"),
+            ("c", "not timed in the baseline"),
+        ]
+        assert [speed.ratio is None for speed in speeds] == [True, False, True]
+
     def test_processes_without_seconds_are_named(self):
         bad = Timing(environment_key="k", samples_per_round=1, seconds=((0.0, 1.0),))
         with pytest.raises(InvalidRecordError, match="rounds without seconds"):

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 MIN_IMAGES = 12  # below 11, no p-value is under 5 % of 72: 2**-10 > 0.05 / 72 > 2**-11
 POWER = 0.8  # at the minimum detectable effect
 
-# By how much a mean may get worse before it matters. Validity: near half of the slack in
-# thresholds.toml, which has to bear other hardware too. Coverage: one point in a hundred of the
-# target's values. Winkler: in units of intensity; an interval a hundredth wider costs as much.
-# All absorb what another CPU or library changes in the last digits, some 1e-5.
+# By how much a mean may get worse before it matters: values to start from, none above the slack of
+# thresholds.toml, which has to bear other hardware too. Coverage: one in a hundred of the target's
+# values. Winkler, in units of intensity: an interval that is wider by as much costs as much.
+# They also absorb what another CPU changes in the last digits, which is systematic, so significant.
 TOLERANCES = {
     "psnr": 0.25,
     "ssim": 0.005,

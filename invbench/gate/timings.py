@@ -38,7 +38,7 @@ class Speed:
         baseline_key: environment of the baseline's timing.
         candidate_key: environment of the candidate's.
         n_processes: on either side.
-        ratio: of samples a second; above 1 is faster.
+        ratio: of samples a second; above 1 is faster. None if one side was not timed.
         ci95: its 95 % interval: between processes where there are two or more on either side,
             else between rounds, which leaves out what differs from process to process.
         p_adj: two-sided, adjusted for all cases tested.
@@ -48,11 +48,11 @@ class Speed:
     """
 
     case: str
-    baseline_key: str
-    candidate_key: str
+    baseline_key: str | None
+    candidate_key: str | None
     n_processes: tuple[int, int]
-    ratio: float
-    ci95: tuple[float, float] | None
+    ratio: float | None = None
+    ci95: tuple[float, float] | None = None
     p_adj: float | None = None
     tolerance: float | None = None
     verdict: Literal["slower", "faster", "same", "untested"] = "untested"
@@ -67,7 +67,7 @@ def compare_timings(
     cases: Collection[str] | None = None,
     seed: int = 0,
 ) -> tuple[Speed, ...]:
-    """Compare the throughput of every case that both sides timed.
+    """Compare the throughput of every case that was timed.
 
     On one environment key and with enough processes, Welch's t-test is made on the logarithms of
     process medians, adjusted for the number of cases by Holm's method. A case is slower or faster
@@ -85,14 +85,14 @@ def compare_timings(
         InvalidRecordError: if a round took no time or a process has no round.
     """
     generator = np.random.default_rng(seed)
-    both = [
-        name
-        for name in sorted(baseline.timings.keys() & candidate.timings.keys())
-        if cases is None or name in cases
-    ]
     speeds, p = [], {}
-    for case in both:
-        before, after = baseline.timings[case], candidate.timings[case]
+    for case in sorted(baseline.timings.keys() | candidate.timings.keys()):
+        if cases is not None and case not in cases:
+            continue
+        before, after = baseline.timings.get(case), candidate.timings.get(case)
+        if before is None or after is None:
+            speeds.append(_one_sided(case, before, after))
+            continue
         rates = (_log_rates(before, case), _log_rates(after, case))
         difference, interval, chance = _difference(rates, (before, after), generator)
         reason = _untested(before, after)
@@ -117,8 +117,19 @@ def compare_timings(
     )
 
 
+def _one_sided(case: str, before: Timing | None, after: Timing | None) -> Speed:
+    """Return the row of a case that only one side timed."""
+    return Speed(
+        case=case,
+        baseline_key=before.environment_key if before else None,
+        candidate_key=after.environment_key if after else None,
+        n_processes=(len(before.seconds) if before else 0, len(after.seconds) if after else 0),
+        reason=f"not timed in the {'candidate' if before else 'baseline'}",
+    )
+
+
 def _judged(speed: Speed, p_adjusted: float, alpha: float) -> Speed:
-    change = np.log(speed.ratio)
+    change = np.log(speed.ratio or 1.0)
     matters = abs(change) > np.log1p(speed.tolerance or 0.0)
     verdict: Literal["slower", "faster", "same"] = "same"
     if p_adjusted < alpha and matters:

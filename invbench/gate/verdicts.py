@@ -118,14 +118,7 @@ class GateReport:
     @property
     def suspects(self) -> list[Comparison]:
         """Rows that did not fail but are among the discoveries at a false rate of 10 %."""
-        return [
-            row
-            for row in self.rows
-            if row.verdict is not Verdict.REGRESSED
-            and None not in (row.q, row.estimate, row.tolerance)
-            and row.q < FALSE_DISCOVERY_RATE  # type: ignore[operator]  # not None
-            and row.estimate > row.tolerance  # type: ignore[operator]  # not None
-        ]
+        return [row for row in self.rows if _is_suspect(row)]
 
     @property
     def exit_code(self) -> ExitCode:
@@ -142,6 +135,12 @@ class GateReport:
         if not self.rows or self.having(Verdict.INCOMPARABLE, Verdict.UNDERPOWERED):
             return ExitCode.INCOMPARABLE
         return ExitCode.OK
+
+
+def _is_suspect(row: Comparison) -> bool:
+    if row.verdict is Verdict.REGRESSED or row.q is None:
+        return False
+    return row.q < FALSE_DISCOVERY_RATE and (row.estimate or 0.0) > (row.tolerance or 0.0)
 
 
 def write_report(report: GateReport, path: Path) -> None:

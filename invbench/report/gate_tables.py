@@ -123,7 +123,7 @@ def _speed(speed: Speed) -> tuple[str, ...]:
     old, new = speed.n_processes
     return (
         speed.case,
-        f"x{speed.ratio:.3f}",
+        "-" if speed.ratio is None else f"x{speed.ratio:.3f}",
         _interval(speed.ci95),
         f"{old}/{new}",
         _number(speed.p_adj),
