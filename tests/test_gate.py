@@ -142,6 +142,11 @@ class TestPower:
         assert report.exit_code is ExitCode.INCOMPARABLE
         assert "11 images, a test needs 12" in row_of(report).reason
 
+    def test_twelve_images_are_enough(self, runs):
+        report = runs({"n_images": 12}, {"n_images": 12, "noise": 1.0})
+        assert (len(report.rows), report.family_size) == (15, 9)
+        assert report.exit_code is ExitCode.OK
+
     def test_one_image_has_no_interval_and_never_passes(self, runs):
         report = runs({"n_images": 1}, {"n_images": 1, "noise": 1.0})
         assert (row_of(report).n, row_of(report).ci95) == (1, None)
