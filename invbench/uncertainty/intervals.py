@@ -65,7 +65,7 @@ def interval(samples: Tensor, *, level: float = 0.9, rule: Rule = "linear") -> I
         >>> float(interval(samples, level=0.9, rule="linear").width())  # doctest: +ELLIPSIS
         0.89999...
     """
-    lower, upper = pixel_quantiles(samples, _tails(level), rule=rule).unbind(0)
+    lower, upper = pixel_quantiles(samples, tails(level), rule=rule).unbind(0)
     return Interval(lower, upper, level, rule, samples.shape[-4])
 
 
@@ -79,7 +79,7 @@ def ideal_coverage(n_samples: int, level: float = 0.9, rule: Rule = "linear") ->
         >>> [round(ideal_coverage(50, 0.9, rule), 3) for rule in ("linear", "weibull", "order")]
         [0.865, 0.9, 0.922]
     """
-    low, high = (position(n_samples, tail, rule) for tail in _tails(level))
+    low, high = (position(n_samples, tail, rule) for tail in tails(level))
     return (high - low) / (n_samples + 1)
 
 
@@ -95,7 +95,12 @@ def check_same_shape(images: Tensor, target: Tensor) -> None:
         )
 
 
-def _tails(level: float) -> tuple[float, float]:
+def tails(level: float) -> tuple[float, float]:
+    """Return the probabilities of the two ends of the central interval of ``level``.
+
+    Raises:
+        InvalidLevelError: if the level lies outside (0, 1).
+    """
     if not 0 < level < 1:
         raise InvalidLevelError(f"level {level}; expected a number within (0, 1), such as 0.9")
     return (1 - level) / 2, (1 + level) / 2

@@ -95,9 +95,9 @@ def energy_score(
         TooFewSamplesError: for the fair version of a single sample.
     """
     check_pair(samples, target, at_least=2 if fair else 1)
-    _check_divides(downsample, samples)
+    check_divides(downsample, samples)
     if patch is not None:
-        _check_divides(patch * downsample, samples)
+        check_divides(patch * downsample, samples)
 
     def one(samples: Tensor, truth: Tensor) -> Tensor:
         whole = []
@@ -115,7 +115,7 @@ def energy_score(
             return _energy(torch.stack(whole).sum(0), fair=fair).mean()
         return torch.cat(cells).mean()
 
-    return _each_image(one, samples, target)
+    return each_image(one, samples, target)
 
 
 def spread_and_error(samples: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +138,7 @@ def spread_and_error(samples: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             totals += torch.stack([squares, (mean - part).square_().sum()])
         return totals / truth.numel()
 
-    variance, error = _each_image(one, samples, target).unbind(-1)
+    variance, error = each_image(one, samples, target).unbind(-1)
     return variance, error
 
 
@@ -181,7 +181,7 @@ def rank_histogram(samples: Tensor, target: Tensor, *, generator: torch.Generato
         ranks = below + (draws.to(truth.device) * (ties + 1)).long()
         return torch.bincount(ranks.flatten(), minlength=n_samples + 1)
 
-    return _each_image(one, samples, target)
+    return each_image(one, samples, target)
 
 
 def reliability_index(histogram: Tensor) -> Tensor:
@@ -237,7 +237,12 @@ def as_float(images: Tensor) -> Tensor:
     return from_uint8(images) if images.dtype == torch.uint8 else images
 
 
-def _check_divides(side: int, images: Tensor) -> None:
+def check_divides(side: int, images: Tensor) -> None:
+    """Refuse images that squares of ``side`` pixels do not tile.
+
+    Raises:
+        InvalidImagesError: if a side of the images is no multiple of it.
+    """
     if side < 1 or images.shape[-1] % side or images.shape[-2] % side:
         raise InvalidImagesError(
             f"images of {images.shape[-1]}x{images.shape[-2]} pixels do not divide into "
@@ -273,7 +278,7 @@ def _energy(products: Tensor, *, fair: bool) -> Tensor:
     return score
 
 
-def _each_image(
+def each_image(
     score: Callable[[Tensor, Tensor], Tensor], samples: Tensor, target: Tensor
 ) -> Tensor:
     """Apply ``score`` to one image's samples ``[K, C, H, W]`` and target at a time."""

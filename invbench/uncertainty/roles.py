@@ -1,0 +1,312 @@
+"""What would any sample have scored in the target's place?
+
+Given the observation, an ideal sampler's K samples and the target are exchangeable: any of these
+K+1 images could have been the target. So a score that takes one of them as target and the others as
+samples is as likely to fall on the target as on any sample, and drawing the role of the target at
+random, for each image on its own, gives the score's law under an ideal sampler. That holds for any
+posterior, any K and any number of images; images are the unit, however their pixels depend.
+
+Members of a pool are numbered from the target, 0, to the last sample, K.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from invbench.uncertainty.bounds import check_level
+from invbench.uncertainty.errors import InvalidLossesError, InvalidSplitError
+from invbench.uncertainty.intervals import tails
+from invbench.uncertainty.quantiles import Rule, order_statistics, position
+from invbench.uncertainty.sampler_scores import (
+    as_float,
+    check_divides,
+    check_pair,
+    each_image,
+    strips,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+DRAWS = 4999
+
+
+def role_coverage(
+    samples: Tensor, target: Tensor, *, level: float = 0.9, rule: Rule = "linear"
+) -> Tensor:
+    """Return the share of each member's entries that the interval of all others covers.
+
+    Member 0 is the target: its share is `coverage` of the samples' interval. The mean over all
+    members is what an ideal sampler covers; for continuous values `ideal_coverage`, and more
+    where values tie, as they do in 8-bit and in clipped images.
+
+    Args:
+        samples: ``[..., K, C, H, W]``.
+        target: ``[..., C, H, W]``.
+        level: of the interval.
+        rule: its quantile rule.
+
+    Returns:
+        float64 ``[..., K+1]``.
+
+    Raises:
+        InvalidImagesError: if samples or target break the convention.
+        TooFewSamplesError: if K is 1 or too small for the rule.
+    """
+    check_pair(samples, target, at_least=2)
+    low, high = (position(samples.shape[-4], tail, rule) for tail in tails(level))
+
+    def one(samples: Tensor, truth: Tensor) -> Tensor:
+        pool = torch.cat([truth[None], as_float(samples)])
+        counts = torch.zeros(len(pool), dtype=torch.int64, device=pool.device)
+        ranks = sorted({rank for place in (low, high) for rank in _neighbours(place, len(pool))})
+        flat = pool.flatten(1)
+        for _, pixels, rows in order_statistics(pool, ranks):
+            found = {rank: row[0] for rank, row in zip(ranks, rows, strict=True)}
+            counts += _covered(flat[:, pixels], found, low, high)
+        return counts.double() / flat.shape[1]
+
+    return each_image(one, samples, target)
+
+
+def pool_distances(
+    samples: Tensor, target: Tensor, *, downsample: int = 1, gray: bool = False
+) -> Tensor:
+    """Return the root mean square differences between all members of each image's pool.
+
+    Args:
+        samples: ``[..., K, C, H, W]``.
+        target: ``[..., C, H, W]``.
+        downsample: average squares of that many pixels a side first.
+        gray: average the channels first.
+
+    Returns:
+        float64 ``[..., K+1, K+1]``, symmetric, the target first.
+
+    Raises:
+        InvalidImagesError: if the convention is broken or a side is not divisible.
+    """
+    check_pair(samples, target)
+    check_divides(downsample, target)
+
+    def one(samples: Tensor, truth: Tensor) -> Tensor:
+        products = torch.zeros(len(samples), len(samples), dtype=torch.float64, device=truth.device)
+        n_values = 0
+        for rows, part in strips(samples, truth, lines=downsample):
+            errors = rows - part
+            errors = errors.mean(1, keepdim=True) if gray else errors
+            errors = functional.avg_pool2d(errors, downsample) if downsample > 1 else errors
+            exact = errors.flatten(1).double()  # or the distances of near duplicates cancel
+            products += exact @ exact.mT
+            n_values += exact.shape[1]
+        # The target is the origin of the errors
+        padded = functional.pad(products / n_values, (1, 0, 1, 0))
+        squares = padded.diagonal()
+        distances: Tensor = (squares[:, None] + squares - 2 * padded).clamp_min_(0).sqrt_()
+        return distances
+
+    return each_image(one, samples, target)
+
+
+def role_energy(distances: Tensor) -> Tensor:
+    """Return the fair energy score of each member as target, ``[..., K+1, K+1] -> [..., K+1]``.
+
+    In units of the [0, 1] range: the energy score of `energy_score` over the root of the number
+    of values.
+    """
+    n_samples = distances.shape[-1] - 1
+    to_others = distances.sum(-1)
+    pair_sums = distances.sum((-2, -1))[..., None] - 2 * to_others
+    return to_others / n_samples - pair_sums / (2 * n_samples * (n_samples - 1))
+
+
+def role_spread_and_error(distances: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the variance and squared error of `spread_and_error` with each member as target.
+
+    Args:
+        distances: of `pool_distances`, ``[..., K+1, K+1]``.
+
+    Returns:
+        Two float64 tensors ``[..., K+1]``.
+    """
+    n_samples = distances.shape[-1] - 1
+    squares = distances.square()
+    to_others = squares.sum(-1)
+    pair_sums = squares.sum((-2, -1))[..., None] - 2 * to_others
+    variance = pair_sums / (2 * n_samples * (n_samples - 1))
+    return variance, to_others / n_samples - pair_sums / (2 * n_samples**2)
+
+
+def role_nearest(distances: Tensor) -> Tensor:
+    """Return each member's distance to its nearest other member, ``[..., K+1]``."""
+    itself = torch.eye(distances.shape[-1], dtype=torch.bool, device=distances.device)
+    return distances.masked_fill(itself, math.inf).amin(-1)
+
+
+def role_histograms(
+    samples: Tensor, target: Tensor, *, generator: torch.Generator, n_entries: int = 1024
+) -> Tensor:
+    """Count the ranks of each member's entries in the pool; row 0 is a `rank_histogram`.
+
+    Args:
+        samples: ``[..., K, C, H, W]``.
+        target: ``[..., C, H, W]``.
+        generator: orders ties, in one order for all entries of an image.
+        n_entries: about how many entries of an image to look at, evenly spread.
+
+    Returns:
+        int64 ``[..., K+1, K+1]``, member by rank.
+    """
+    check_pair(samples, target)
+
+    def one(samples: Tensor, truth: Tensor) -> Tensor:
+        pool = torch.cat([truth[None], as_float(samples)]).flatten(1)
+        pool = pool[:, :: max(1, pool.shape[1] // n_entries)]
+        shuffled = torch.randperm(len(pool), generator=generator, device=generator.device)
+        shuffled = shuffled.to(pool.device)
+        order = pool[shuffled].T.contiguous().sort(dim=1, stable=True).indices
+        ranks = torch.arange(len(pool), device=pool.device)
+        counts = torch.bincount(
+            (shuffled[order] * len(pool) + ranks).flatten(), minlength=len(pool) ** 2
+        )
+        return counts.reshape(len(pool), len(pool))
+
+    return each_image(one, samples, target)
+
+
+@dataclass(frozen=True)
+class RoleTest:
+    """A mean over images beside its law under an ideal sampler.
+
+    Attributes:
+        value: with the targets as targets.
+        low: lower end of the band that holds an ideal sampler's value with probability ``level``.
+        high: its upper end.
+        level: that probability.
+        p_low: probability that an ideal sampler's value is as low.
+        p_high: probability that it is as high.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    p_low: float
+    p_high: float
+
+    @property
+    def p_value(self) -> float:
+        """The two-sided p-value."""
+        return min(1.0, 2 * self.p_low, 2 * self.p_high)
+
+
+def role_test(
+    scores: ArrayLike,
+    groups: Sequence[object] | None = None,
+    *,
+    generator: np.random.Generator,
+    level: float = 0.95,
+    draws: int = DRAWS,
+) -> RoleTest:
+    """Hold the mean of the targets' scores against those of randomly drawn roles.
+
+    Exact whatever the scores: p-values count the actual roles among the ``draws`` drawn ones.
+
+    Args:
+        scores: ``[N, K+1]``, of each image's members, the target first.
+        groups: group of each image. Images of one group depend on each other, so they are drawn
+            as alike as they can be, all with the score of the same rank.
+        generator: draws the roles.
+        level: of the band.
+        draws: how many; the smallest possible p-value is 1 / (draws + 1).
+
+    Raises:
+        InvalidLossesError: if scores are not finite or not ``[N, K+1]``.
+        InvalidSplitError: if groups and images differ in number.
+
+    Example:
+        >>> scores = np.tile(np.arange(21.0), (30, 1))
+        >>> test = role_test(scores, generator=np.random.default_rng(0))
+        >>> test.value, test.low > 6, test.high < 14, test.p_low
+        (0.0, True, True, 0.0002)
+    """
+    check_level("level", level)
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
+        raise InvalidLossesError(f"scores {values.shape}; expected finite numbers, [N, K+1]")
+    n_images, n_members = values.shape
+    units = np.arange(n_images) if groups is None else _numbered(groups, n_images)
+    ranks = generator.integers(n_members, size=(draws, units.max() + 1))[:, units]
+    drawn = np.sort(values, axis=1)[np.arange(n_images), ranks].mean(axis=1)
+    value = values[:, 0].mean()
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    as_low, as_high = count_extremes(drawn, value)
+    return RoleTest(float(value), float(low), float(high), level, as_low, as_high)
+
+
+def draw_roles(
+    n_images: int, n_members: int, *, generator: np.random.Generator, draws: int = DRAWS
+) -> NDArray[np.int64]:
+    """Draw who takes the target's place, ``[draws, N]``, for statistics that are no mean."""
+    return generator.integers(n_members, size=(draws, n_images))
+
+
+def count_extremes(drawn: NDArray[np.float64], value: float) -> tuple[float, float]:
+    """Return Monte Carlo p-values of a value being as low, and as high, as it is.
+
+    The value counts as one of the draws (Davison & Hinkley 1997, 4.2), and those equal to it up to
+    rounding as extreme.
+    """
+    slack = 1e-12 * max(1e-300, float(np.abs(drawn).max()))
+    as_low = (1 + np.count_nonzero(drawn <= value + slack)) / (len(drawn) + 1)
+    as_high = (1 + np.count_nonzero(drawn >= value - slack)) / (len(drawn) + 1)
+    return as_low, as_high
+
+
+def _neighbours(place: float, n_members: int) -> range:
+    """Return the 0-based ranks in the pool that decide about an end at ``place`` of K samples."""
+    first = math.floor(place) - 1
+    return range(first, min(first + 3, n_members))
+
+
+def _covered(pool: Tensor, found: dict[int, Tensor], low: float, high: float) -> Tensor:
+    """Count the covered entries of each member ``[K+1, P]``, from order statistics of the pool.
+
+    Let a and w be the whole and the fractional part of ``low``. Without member x, the lower end is
+    between samples a and a+1: if x is among the first a of the pool, these are the pool's a+1 and
+    a+2, above x; if x is beyond the first a+1, they are the pool's a and a+1, not above x; if it is
+    the (a+1)th, they are the pool's a and a+2, and interpolation decides. Likewise above.
+    """
+    lower, upper = (_end(found, place) for place in (low, high))
+    a, b = math.floor(low), math.floor(high)
+    middle_low, middle_high = found[a], found[b]
+    # Mirrored, the (b+1)th of the pool is the one that interpolation decides about
+    above = (pool > middle_low) | ((pool == middle_low) & (pool >= lower))
+    below = (pool < middle_high) | ((pool == middle_high) & (pool <= upper))
+    return (above & below).sum(1)
+
+
+def _end(found: dict[int, Tensor], place: float) -> Tensor:
+    """Interpolate the end at ``place`` as if the pool's next member were not there."""
+    first = math.floor(place) - 1
+    weight = place - math.floor(place)
+    if not weight:
+        return found[first].float()
+    return torch.lerp(found[first].double(), found[first + 2].double(), weight).float()
+
+
+def _numbered(groups: Sequence[object], n_images: int) -> NDArray[np.int64]:
+    numbers: dict[object, int] = {}
+    labels = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+    if len(labels) != n_images:
+        raise InvalidSplitError(f"{len(labels)} groups for {n_images} images")
+    return labels
