@@ -51,8 +51,6 @@ from invbench.uncertainty.published import conffusion_published, im2im_published
 from invbench.uncertainty.quantiles import Rule, pixel_quantiles
 from invbench.uncertainty.roles import (
     RoleTest,
-    count_extremes,
-    draw_roles,
     pool_distances,
     role_coverage,
     role_energy,
@@ -100,12 +98,10 @@ __all__ = [
     "channel_coverage",
     "conffusion_metrics",
     "conffusion_published",
-    "count_extremes",
     "coverage",
     "crc",
     "cross_calibrate",
     "crps",
-    "draw_roles",
     "duplicate_fraction",
     "energy_score",
     "gradient_magnitude",

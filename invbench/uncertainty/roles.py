@@ -32,7 +32,7 @@ from invbench.uncertainty.sampler_scores import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
@@ -142,8 +142,9 @@ def role_spread_and_error(distances: Tensor) -> tuple[Tensor, Tensor]:
     squares = distances.square()
     to_others = squares.sum(-1)
     pair_sums = squares.sum((-2, -1))[..., None] - 2 * to_others
+    pair_sums = pair_sums.clamp_min(0)  # below only by rounding
     variance = pair_sums / (2 * n_samples * (n_samples - 1))
-    return variance, to_others / n_samples - pair_sums / (2 * n_samples**2)
+    return variance, (to_others / n_samples - pair_sums / (2 * n_samples**2)).clamp_min(0)
 
 
 def role_nearest(distances: Tensor) -> Tensor:
@@ -209,29 +210,37 @@ class RoleTest:
         return min(1.0, 2 * self.p_low, 2 * self.p_high)
 
 
+def _mean(*means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return means[0]
+
+
 def role_test(
     scores: ArrayLike,
     groups: Sequence[object] | None = None,
     *,
     generator: np.random.Generator,
+    statistic: Callable[..., NDArray[np.float64]] = _mean,
     level: float = 0.95,
     draws: int = DRAWS,
 ) -> RoleTest:
     """Hold the mean of the targets' scores against those of randomly drawn roles.
 
-    Exact whatever the scores: p-values count the actual roles among the ``draws`` drawn ones.
+    Exact whatever the scores: p-values count the actual roles among the ``draws`` drawn ones
+    (Davison & Hinkley 1997, 4.2).
 
     Args:
-        scores: ``[N, K+1]``, of each image's members, the target first.
-        groups: group of each image. Images of one group depend on each other, so they are drawn
-            as alike as they can be, all with the score of the same rank.
+        scores: ``[N, K+1]``, of each image's members, the target first; or several scores,
+            ``[N, K+1, d]``.
+        groups: group of each image, for one score. Images of a group depend on each other, so
+            they are drawn as alike as they can be, all with the score of the same rank.
         generator: draws the roles.
+        statistic: function of the d means over images, as in `bootstrap_over_images`.
         level: of the band.
         draws: how many; the smallest possible p-value is 1 / (draws + 1).
 
     Raises:
         InvalidLossesError: if scores are not finite or not ``[N, K+1]``.
-        InvalidSplitError: if groups and images differ in number.
+        InvalidSplitError: if groups and images differ in number, or there are several scores.
 
     Example:
         >>> scores = np.tile(np.arange(21.0), (30, 1))
@@ -241,35 +250,27 @@ def role_test(
     """
     check_level("level", level)
     values = np.asarray(scores, dtype=np.float64)
-    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
+    if values.ndim not in {2, 3} or values.size == 0 or not np.isfinite(values).all():
         raise InvalidLossesError(f"scores {values.shape}; expected finite numbers, [N, K+1]")
-    n_images, n_members = values.shape
-    units = np.arange(n_images) if groups is None else _numbered(groups, n_images)
-    ranks = generator.integers(n_members, size=(draws, units.max() + 1))[:, units]
-    drawn = np.sort(values, axis=1)[np.arange(n_images), ranks].mean(axis=1)
-    value = values[:, 0].mean()
+    images = np.arange(len(values))
+    units = images
+    members = values
+    if groups is not None:
+        if values.ndim == 3:
+            raise InvalidSplitError("groups: alike is defined for a single score only")
+        units, members = _numbered(groups, len(values)), np.sort(values, axis=1)
+    roles = generator.integers(values.shape[1], size=(draws, units.max() + 1))[:, units]
+    means = np.atleast_3d(members[images, roles]).mean(axis=1)
+    drawn = statistic(*means.T)
+    value = float(statistic(*np.atleast_1d(values[:, 0].mean(axis=0))))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    as_low, as_high = count_extremes(drawn, value)
-    return RoleTest(float(value), float(low), float(high), level, as_low, as_high)
-
-
-def draw_roles(
-    n_images: int, n_members: int, *, generator: np.random.Generator, draws: int = DRAWS
-) -> NDArray[np.int64]:
-    """Draw who takes the target's place, ``[draws, N]``, for statistics that are no mean."""
-    return generator.integers(n_members, size=(draws, n_images))
-
-
-def count_extremes(drawn: NDArray[np.float64], value: float) -> tuple[float, float]:
-    """Return Monte Carlo p-values of a value being as low, and as high, as it is.
-
-    The value counts as one of the draws (Davison & Hinkley 1997, 4.2), and those equal to it up to
-    rounding as extreme.
-    """
-    slack = 1e-12 * max(1e-300, float(np.abs(drawn).max()))
-    as_low = (1 + np.count_nonzero(drawn <= value + slack)) / (len(drawn) + 1)
-    as_high = (1 + np.count_nonzero(drawn >= value - slack)) / (len(drawn) + 1)
-    return as_low, as_high
+    # Equal values may differ by rounding
+    slack = 1e-12 * float(np.abs(drawn).max())
+    as_low, as_high = (
+        (1 + int(np.count_nonzero(extreme))) / (draws + 1)
+        for extreme in (drawn <= value + slack, drawn >= value - slack)
+    )
+    return RoleTest(value, float(low), float(high), level, as_low, as_high)
 
 
 def _neighbours(place: float, n_members: int) -> range:

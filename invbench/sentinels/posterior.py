@@ -1,0 +1,193 @@
+"""A world in which the posterior is known: a Gaussian field seen through a linear operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from invbench.operators import LinearBicubic, LinearGray
+from invbench.operators.resize import bicubic_matrix
+from invbench.seeding import generator, randn, sample_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from invbench.data.synthetic import GaussianField
+    from invbench.models import Sampler
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A linear map of images that treats colour, rows and columns apart.
+
+    Attributes:
+        color: ``[c, C]`` float64.
+        row: ``[h, H]``.
+        column: ``[w, W]``.
+    """
+
+    color: Tensor
+    row: Tensor
+    column: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map ``[..., C, H, W]`` to ``[..., c, h, w]`` float64."""
+        mixed = (self.color @ images.double().flatten(-2)).unflatten(-1, images.shape[-2:])
+        result: Tensor = self.row @ mixed @ self.column.T
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPosterior:
+    """The exact posterior of a `GaussianField` given its noiseless observation; a `Sampler`.
+
+    With prior covariance S and operator H, x | y is Gaussian with mean m + G (y - H m) and
+    covariance S - G H S, where G = S H^T (H S H^T)^-1. S and H factor into colour, rows and
+    columns, so G does. A draw is made by Matheron's rule: a draw from the prior, less G times
+    what it would have been observed as, plus G y.
+
+    Attributes:
+        field: the prior.
+        operator: of the field's size.
+    """
+
+    field: GaussianField
+    operator: LinearBicubic | LinearGray
+
+    @cached_property
+    def gain(self) -> Axes:
+        """Return G."""
+        return Axes(
+            *(
+                covariance @ matrix.T @ torch.linalg.inv(matrix @ covariance @ matrix.T)
+                for covariance, matrix in zip(self._prior, self._forward, strict=True)
+            )
+        )
+
+    @cached_property
+    def std(self) -> Tensor:
+        """Return the posterior's standard deviation of every value, ``[3, H, W]`` float64."""
+        prior = [covariance.diagonal() for covariance in self._prior]
+        seen = [
+            (gain @ matrix @ covariance).diagonal()
+            for gain, matrix, covariance in zip(
+                self._axes(self.gain), self._forward, self._prior, strict=True
+            )
+        ]
+        whole, known = (torch.einsum("c,h,w->chw", *factors) for factors in (prior, seen))
+        return (whole - known).clamp_min(0).sqrt()
+
+    def mean(self, observation: Tensor) -> Tensor:
+        """Return the posterior mean ``[..., 3, H, W]`` float64 of ``[..., c, h, w]``."""
+        center = self._center(observation.shape[:-3])
+        return center + self.gain(observation.double() - self.operator(center))
+
+    def null_part(self, deviation: Tensor) -> Tensor:
+        """Remove from ``[..., 3, H, W]`` what the observation determines.
+
+        A deviation drawn from the prior becomes one drawn from the posterior.
+        """
+        return deviation - self.gain(self.operator(deviation.double()))
+
+    def prior_deviation(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw the field, less its mean: float64 ``[N, 3, H, W]``, row k from generator k."""
+        noise = randn(generators, (3, self.field.height, self.field.width), dtype=torch.float64)
+        return self._roots(noise)
+
+    def deviation(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw a sample less the posterior mean: float64 ``[N, 3, H, W]``."""
+        return self.null_part(self.prior_deviation(generators))
+
+    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw from the posterior, float32 and clamped to [0, 1]; see `World` on clamping."""
+        return to_images(self.mean(observation) + self.deviation(generators))
+
+    @cached_property
+    def _roots(self) -> Axes:
+        return Axes(*(torch.linalg.cholesky(covariance) for covariance in self._prior))
+
+    @property
+    def _prior(self) -> tuple[Tensor, Tensor, Tensor]:
+        field = self.field
+        return field.color_covariance, field.row_covariance, field.column_covariance
+
+    @cached_property
+    def _forward(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The operator's matrices on colour, rows and columns."""
+        operator, field = self.operator, self.field
+        if isinstance(operator, LinearGray):
+            weights = torch.tensor([operator.weights], dtype=torch.float64)
+            return weights, _eye(field.height), _eye(field.width)
+        _, height, width = operator.observation_shape(field.height, field.width)
+        rows, columns = (
+            torch.from_numpy(bicubic_matrix(*sizes))
+            for sizes in ((height, field.height), (width, field.width))
+        )
+        return _eye(3), rows, columns
+
+    def _center(self, shape: Sequence[int]) -> Tensor:
+        size = (*shape, 3, self.field.height, self.field.width)
+        return torch.full(size, self.field.mean, dtype=torch.float64)
+
+    @staticmethod
+    def _axes(axes: Axes) -> tuple[Tensor, Tensor, Tensor]:
+        return axes.color, axes.row, axes.column
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Targets from a Gaussian field, their observations, and the posterior that is true for them.
+
+    Samples and targets must lie in [0, 1] although no Gaussian does. The field's spread is chosen
+    so that clamping does not happen: at a standard deviation of 0.07 around 0.5, a value leaves
+    [0, 1] with probability 1e-12.
+
+    Attributes:
+        posterior: the exact sampler.
+        targets: ``[N, 3, H, W]`` float32 in [0, 1].
+        observations: ``[N, c, h, w]`` float32.
+        seed: of everything drawn in this world.
+    """
+
+    posterior: GaussianPosterior
+    targets: Tensor
+    observations: Tensor
+    seed: int
+
+    @classmethod
+    def draw(cls, posterior: GaussianPosterior, n_images: int, *, seed: int = 0) -> World:
+        """Draw the targets and observe them."""
+        generators = [generator(sample_seed(seed, "targets", str(i), 0)) for i in range(n_images)]
+        targets = to_images(posterior.field.mean + posterior.prior_deviation(generators))
+        return cls(posterior, targets, posterior.operator(targets), seed)
+
+    def sample_seed(self, image: int, index: int) -> int:
+        """Return the seed of a sample of an image."""
+        return sample_seed(self.seed, "sentinels", str(image), index)
+
+    def sample(self, sampler: Sampler, n_samples: int) -> Tensor:
+        """Draw ``[N, K, 3, H, W]``; unlike `sampling.draw` round nothing and refuse nothing."""
+        rows = [(i, k) for i in range(len(self.targets)) for k in range(n_samples)]
+        generators = [generator(self.sample_seed(*row)) for row in rows]
+        samples = sampler(self.observations.repeat_interleave(n_samples, 0), generators)
+        return samples.reshape(len(self.targets), n_samples, *samples.shape[1:])
+
+    def find(self, observation: Tensor) -> Tensor:
+        """Return the image number of each observation of this world, ``[N, ...] -> [N]``."""
+        flat, known = observation.flatten(1), self.observations.flatten(1)
+        nearest: Tensor = torch.cdist(flat, known).argmin(1)
+        return nearest
+
+
+def to_images(values: Tensor) -> Tensor:
+    """Return float32 images clamped to [0, 1]."""
+    return values.float().clamp(0, 1)
+
+
+def _eye(size: int) -> Tensor:
+    return torch.eye(size, dtype=torch.float64)
