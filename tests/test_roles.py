@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -154,6 +156,19 @@ class TestRoleTest:
         assert test.value == 1
         assert test.p_high == 1 / 5000
         assert test.p_value == 2 / 5000
+
+    def test_value_beyond_the_band_is_what_is_improbable(self):
+        rng = np.random.default_rng(0)
+        for level in (0.5, 0.9, 0.95):
+            for _ in range(100):
+                test = role_test(rng.standard_normal((6, 9)), generator=rng, level=level, draws=99)
+                assert (test.value < test.low or test.value > test.high) == (
+                    test.p_value <= 1 - level + 1e-9
+                )
+
+    def test_few_draws_cannot_show_what_is_rare(self):
+        test = role_test(np.eye(1, 5).repeat(9, 0), generator=np.random.default_rng(0), draws=9)
+        assert (test.low, test.high) == (-math.inf, math.inf)
 
     def test_images_of_a_group_take_their_roles_together(self):
         scores = np.tile(np.arange(21.0), (12, 1))

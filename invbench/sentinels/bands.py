@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from invbench.uncertainty import role_test, tarp_test
 from invbench.uncertainty.quantiles import position
+from invbench.uncertainty.roles import band_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,7 @@ def mean_residual(
     sizes = means.square().mean(1, dtype=torch.float64).sqrt() * n_members / (n_members - 1)
     value, drawn = float(sizes[0]), sizes[1:].numpy()
     p_value = (1 + np.count_nonzero(drawn >= value * (1 - 1e-6))) / (BIAS_DRAWS + 1)
-    return Measured(value, -math.inf, float(np.quantile(drawn, 1 - rate)), p_value)
+    return Measured(value, -math.inf, band_of(drawn, 1 - 2 * rate)[1], p_value)
 
 
 def most_extreme(distances: Tensor, rate: float) -> Measured:
@@ -117,7 +118,7 @@ def most_extreme(distances: Tensor, rate: float) -> Measured:
     target = (squares[:, 0, 1:].mean(-1) - spread) / (1 + 1 / n_samples)
     # Of a sample from the mean of the K - 1 others
     samples = (among.mean(-1) - spread[:, None]) * n_samples / (n_samples - 1)
-    far, near = (values.clamp_min(1e-30).log() for values in (target, samples))
+    far, near = (values.clamp_min(1e-12).log() for values in (target, samples))
     errors = near.std(-1).clamp_min(1e-12) * math.sqrt(1 + 1 / n_samples)
     deviations = ((far - near.mean(-1)) / errors).numpy()
     worst = float(deviations[np.abs(deviations).argmax()])

@@ -263,14 +263,23 @@ def role_test(
     means = np.atleast_3d(members[images, roles]).mean(axis=1)
     drawn = statistic(*means.T)
     value = float(statistic(*np.atleast_1d(values[:, 0].mean(axis=0))))
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = band_of(drawn, level)
     # Equal values may differ by rounding
     slack = 1e-12 * float(np.abs(drawn).max())
     as_low, as_high = (
         (1 + int(np.count_nonzero(extreme))) / (draws + 1)
         for extreme in (drawn <= value + slack, drawn >= value - slack)
     )
-    return RoleTest(value, float(low), float(high), level, as_low, as_high)
+    return RoleTest(value, low, high, level, as_low, as_high)
+
+
+def band_of(drawn: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """Return the draws beyond which a value's p-value on that side is at most (1 - level) / 2."""
+    ranks = np.sort(drawn)
+    beyond = math.floor((1 - level) / 2 * (len(drawn) + 1) + 1e-9)
+    if beyond == 0:  # no value is that improbable
+        return -math.inf, math.inf
+    return float(ranks[beyond - 1]), float(ranks[-beyond])
 
 
 def _neighbours(place: float, n_members: int) -> range:
