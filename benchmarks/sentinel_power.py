@@ -67,6 +67,7 @@ def main():
     parser.add_argument("--exact-seeds", type=int, default=1000, help="worlds for the exact one")
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--operator", choices=("bicubic", "gray"), help="one of the two worlds")
     parser.add_argument("--side", type=int, default=16, help="of the images, a multiple of 8")
     options = parser.parse_args()
     start = time.monotonic()
@@ -76,6 +77,8 @@ def main():
     )
     missed = 0
     for posterior in posteriors(options.side):
+        if not posterior.operator.name.startswith(options.operator or ""):
+            continue
         print(f"\n{posterior.operator.name:<18}{'flagged':>12}  rate  (95 %)          by check, %")
         for sentinel in SENTINELS:
             seeds = options.seeds if sentinel.flagged_by else options.exact_seeds

@@ -6,27 +6,19 @@ The benchmark suite, the command line and worker processes all go through `evalu
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from invbench.data import digest
 from invbench.environment import device_key
-from invbench.records import CaseRecord, IntervalRecord, MetricRecord, ThroughputRecord
+from invbench.records import CaseRecord, MetricRecord, ThroughputRecord
 from invbench.rounds import Stream
-from invbench.scoring import LEVEL
 from invbench.seeding import SEED_SCHEME
+from invbench.summary import interval_record, per_image
 from invbench.tasks import get_task
 from invbench.timing import measure
-from invbench.uncertainty import (
-    RiskCurve,
-    cross_calibrate,
-    ideal_coverage,
-    leave_one_group_out,
-    rcps_hb,
-    uncertified,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +31,6 @@ if TYPE_CHECKING:
     from invbench.models import Sampler
     from invbench.rounds import Settings
     from invbench.scoring import ImageScores
-
-
-ALPHA = 0.1  # the risk that calibration allows: 1 - LEVEL
 
 
 class Measure(Protocol):
@@ -59,7 +48,7 @@ class Evaluation:
 
     Attributes:
         record: what is written as JSON.
-        scores: name -> array: each metric ``[n, K]``; coverage, width and winkler ``[n]``.
+        scores: name -> array: each metric ``[n, K]``, and what `summary.per_image` says.
     """
 
     record: CaseRecord
@@ -116,15 +105,19 @@ def evaluate(
         ),
         status="passed",
         validity={metric.name: _validity(metric, images) for metric in metrics},
-        interval=_interval(images, [photo.group for photo in photos], settings),
+        interval=interval_record(
+            images,
+            [photo.group for photo in photos],
+            n_samples=settings.n_samples,
+            rule=settings.rule,
+        ),
         throughput=_throughput(stream.seconds, sampler, settings, peak_bytes),
     )
     arrays = {
         metric.name: np.stack([image.validity[metric.name] for image in images])
         for metric in metrics
     }
-    for name in ("coverage", "width", "winkler"):
-        arrays[name] = np.array([getattr(image, name) for image in images])
+    arrays |= per_image(images)
     return Evaluation(replace(record, wall_s=time.monotonic() - start), arrays)
 
 
@@ -185,50 +178,6 @@ def _validity(metric: Metric, images: Sequence[ImageScores]) -> MetricRecord:
         n_nonfinite=sum(image.n_nonfinite[metric.name] for image in images),
         per_image=tuple(float(value) for value in means),
     )
-
-
-def _interval(
-    images: Sequence[ImageScores], groups: Sequence[str], settings: Settings
-) -> IntervalRecord:
-    covered = np.array([image.coverage for image in images], dtype=np.float64)
-    widths = np.array([image.width for image in images])
-    factors = [image.needed_factors for image in images if image.needed_factors is not None]
-    return IntervalRecord(
-        level=LEVEL,
-        rule=settings.rule,
-        n_samples=settings.n_samples,
-        ideal_coverage=ideal_coverage(settings.n_samples, LEVEL, settings.rule),
-        coverage=float(covered.mean()),
-        coverage_per_image=tuple(covered.tolist()),
-        mean_width=float(widths.mean()),
-        width_per_image=tuple(widths.tolist()),
-        winkler=float(np.mean([image.winkler for image in images if image.winkler is not None])),
-        calibration=_calibration(RiskCurve(tuple(factors), "additive"), groups),
-    )
-
-
-def _calibration(curve: RiskCurve, groups: Sequence[str]) -> dict[str, Any]:
-    """Calibrate with a guarantee on all photographs, and without one on all but the scored.
-
-    The first says what may be claimed of a new photograph: nothing, below 22 of them. The second
-    is the study's protocol, by photograph: the factor that reaches 90 % on the others.
-    """
-    record: dict[str, Any] = {
-        "guaranteed": asdict(rcps_hb(curve.select(range(len(groups)), groups), alpha=ALPHA))
-    }
-    if len(set(groups)) > 1:
-        crossed = cross_calibrate(
-            curve,
-            leave_one_group_out(groups),
-            groups=groups,
-            calibrator=lambda seen: uncertified(seen, alpha=ALPHA),
-        )
-        losses = np.concatenate(crossed.losses)
-        record["leave_one_photo_out"] = {
-            "coverage": float(1 - losses.mean()),
-            "mean_lambda": float(crossed.factors(len(groups)).mean()),
-        }
-    return record
 
 
 def _throughput(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
 from invbench.files import atomic_write
-from invbench.records import CaseRecord, Check
+from invbench.records import CaseRecord, Check, IntervalRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +91,8 @@ def apply_limits(
     """Check a record against the limits of its case; the direction is the metric's own.
 
     Only quantities that stand in the file under this profile and case are checked: a score made
-    with other LPIPS weights has another name, and so no limit.
+    with other LPIPS weights has another name, and so no limit. Where coverage has a limit it has
+    another one above, see `_excess`.
     """
     expected = limits.get(profile, {}).get(record.case_id, {})
     measured = quantities(record)
@@ -114,6 +115,8 @@ def apply_limits(
                 passed=passed,
             )
         )
+    if "coverage" in expected and record.interval and record.interval.coverage_band:
+        checks.append(_excess(record.interval, expected["coverage"], limits, source))
     failed = [check for check in checks if not check.passed]
     reason = "; ".join(f"{c.id} {_shown(c.value)}, limit {c.op} {c.limit:.4g}" for c in failed)
     return replace(
@@ -121,6 +124,27 @@ def apply_limits(
         checks=tuple(checks),
         status="failed" if failed else record.status,
         reason=reason or record.reason,
+    )
+
+
+def _excess(
+    interval: IntervalRecord, stated: float, limits: Mapping[str, Any], source: str
+) -> Check:
+    """Check that samples are not spread too much: coverage may be too high as well as too low.
+
+    More coverage than stated is welcome up to what an ideal sampler reaches, the upper end of the
+    record's band; beyond that it can only come from intervals that are too wide. Weights whose
+    stated coverage is beyond it already must not get worse. Both bounds are given the slack.
+    """
+    band = interval.coverage_band or (0.0, 1.0)
+    limit = max(band[1], stated) + limits["slack"]["coverage"]
+    return Check(
+        id="interval/coverage_excess",
+        value=interval.coverage,
+        op="<=",
+        limit=limit,
+        limit_source=f"{source} and the ideal sampler's band",
+        passed=interval.coverage <= limit,
     )
 
 

@@ -59,9 +59,18 @@ class IntervalRecord:
         ideal_coverage: what exact posterior samples would cover with that rule and K.
         coverage: mean over images of the fraction of values covered.
         coverage_per_image: the same for each image.
+        coverage_ci95: confidence interval of the coverage, over photographs; null for one.
+        coverage_band: where the coverage lies with probability 0.95 if the target could be any of
+            the sampler's own samples: an ideal sampler's, for these images and this K.
+        verdict: "calibrated" within the band, "under" or "over" beyond it.
         mean_width: mean over images of upper - lower.
         width_per_image: the same for each image.
         winkler: mean interval score, lower is better.
+        scores: name -> value and its 95 % confidence interval, low and high, over photographs:
+            winkler, crps and energy (lower is better, in units of the [0, 1] range; the energy
+            score over the root of the number of values), spread_skill (ideally 1),
+            null_space_width (of intervals of reobservations, ideally 0), duplicate_fraction, and
+            the risk in the quarters of an image's values with the shortest to longest intervals.
         calibration: the calibration's own record.
     """
 
@@ -75,6 +84,10 @@ class IntervalRecord:
     width_per_image: tuple[float, ...]
     winkler: float
     calibration: Mapping[str, Any]
+    coverage_ci95: tuple[float | None, float | None] | None = None
+    coverage_band: tuple[float, float] | None = None
+    verdict: str | None = None
+    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

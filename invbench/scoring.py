@@ -1,14 +1,28 @@
-"""What is measured on one image: validity of its samples, and its intervals."""
+"""What is measured on one image: validity of its samples, its intervals and uncertainty."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from invbench.errors import InvalidImagesError
-from invbench.uncertainty import Additive, coverage, interval, interval_score, mean_length
+from invbench.uncertainty import (
+    Additive,
+    coverage,
+    crps,
+    duplicate_fraction,
+    interval,
+    interval_score,
+    mean_length,
+    null_space_width,
+    pool_distances,
+    role_coverage,
+    role_energy,
+    role_spread_and_error,
+    size_stratified_risk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +33,7 @@ if TYPE_CHECKING:
 
     from invbench.metrics import Metric
     from invbench.operators import Operator
-    from invbench.uncertainty import Rule
+    from invbench.uncertainty import Interval, Rule
 
 LEVEL = 0.9
 SCORE_CAPS = {"psnr": 100.0}
@@ -35,6 +49,16 @@ class ImageScores:
         width: mean over pixels and channels of upper - lower; None for a single sample.
         coverage: fraction of the target's values inside their interval, if there is a target.
         winkler: mean interval score, if there is a target.
+        null_space_width: mean interval length of the reobservations; None for a single sample.
+        duplicate_fraction: share of samples that repeat an earlier one; None for a single sample.
+        crps: mean fair score, if there is a target.
+        energy: fair score of the image as one vector, over the root of its length, with a target.
+        variance: mean sample variance, with a target.
+        squared_error: mean squared error of the sample mean, with a target.
+        risk_by_length: share of missed values within each quarter of the values, ordered by
+            interval length, ``[4]``, with a target.
+        role_coverage: coverage of the target, and of each sample if it were the target and the
+            target a sample, ``[K+1]``.
         needed_factors: sorted scaling factor that each value needs to be covered, float32, if
             there is a target; what calibration works on.
     """
@@ -44,6 +68,14 @@ class ImageScores:
     width: float | None = None
     coverage: float | None = None
     winkler: float | None = None
+    null_space_width: float | None = None
+    duplicate_fraction: float | None = None
+    crps: float | None = None
+    energy: float | None = None
+    variance: float | None = None
+    squared_error: float | None = None
+    risk_by_length: NDArray[np.float64] | None = None
+    role_coverage: NDArray[np.float64] | None = None
     needed_factors: NDArray[np.float32] | None = None
 
 
@@ -84,15 +116,36 @@ def score_image(
     if len(samples) < 2:
         return ImageScores(validity, n_nonfinite)
     intervals = interval(samples, level=LEVEL, rule=rule)
-    width = float(mean_length(intervals))
-    if target is None:
-        return ImageScores(validity, n_nonfinite, width)
-    factors = Additive(samples.mean(dim=0)).needed_factors(intervals, target)
-    return ImageScores(
+    found = ImageScores(
         validity,
         n_nonfinite,
-        width,
-        float(coverage(intervals, target)),
-        float(interval_score(intervals, target)),
-        factors.flatten().sort().values.cpu().numpy(),
+        width=float(mean_length(intervals)),
+        null_space_width=float(null_space_width(reobservations, level=LEVEL, rule=rule)),
+        duplicate_fraction=float(duplicate_fraction(samples)),
+    )
+    return found if target is None else _with_target(found, samples, target, intervals)
+
+
+def _with_target(
+    scores: ImageScores, samples: Tensor, target: Tensor, intervals: Interval
+) -> ImageScores:
+    """Add what a target tells about the samples and their intervals."""
+    distances = pool_distances(samples, target)
+    variance, squared_error = role_spread_and_error(distances)
+    risks = size_stratified_risk(
+        intervals, target, generator=torch.Generator(samples.device).manual_seed(0)
+    )
+    roles = role_coverage(samples, target, level=LEVEL, rule=intervals.rule)
+    factors = Additive(samples.mean(dim=0)).needed_factors(intervals, target)
+    return replace(
+        scores,
+        coverage=float(coverage(intervals, target)),
+        winkler=float(interval_score(intervals, target)),
+        crps=float(crps(samples, target)),
+        energy=float(role_energy(distances)[0]),
+        variance=float(variance[0]),
+        squared_error=float(squared_error[0]),
+        risk_by_length=risks.cpu().numpy(),
+        role_coverage=roles.cpu().numpy(),
+        needed_factors=factors.flatten().sort().values.cpu().numpy(),
     )

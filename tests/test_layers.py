@@ -18,9 +18,9 @@ ORDER = [
     "typed_json",
     "tasks", "profiles", "networks", "models", "cases", "training", "sampling", "metrics",
     "uncertainty", "sentinels", "timing", "environment", "records", "store", "scoring", "disk",
-    "schema", "validation", "merging",
-    "recipes", "rounds", "evaluate", "statistics", "limits", "gate", "executors", "report",
-    "options", "suite", "speed", "verbs", "plugin", "cli", "__main__",
+    "schema", "validation", "merging", "recipes", "rounds", "summary", "evaluate",
+    "statistics", "limits", "gate", "executors", "report", "options", "suite", "speed", "verbs",
+    "plugin", "cli", "__main__",
 ]
 # fmt: on
 RANK = {name: rank for rank, name in enumerate(ORDER)}

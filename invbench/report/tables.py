@@ -9,11 +9,26 @@ if TYPE_CHECKING:
 
     from invbench.records import CaseRecord
 
-HEADINGS = ("case", "psnr", "ssim", "lpips", "coverage", "ideal", "width", "samples/s", "verdict")
+HEADINGS = (
+    "case",
+    "psnr",
+    "ssim",
+    "lpips",
+    "coverage",
+    "ideal",
+    "band",
+    "spread",
+    "width",
+    "samples/s",
+    "verdict",
+)
 
 
 def run_table(records: Sequence[CaseRecord]) -> list[str]:
     """Lay out one line a case: validity, coverage beside an ideal sampler's, width and speed.
+
+    Next to the ideal coverage stands the band in which an ideal sampler's lies, and whether the
+    samples' spread is calibrated: coverage within the band, or under or over it.
 
     An LPIPS made with other weights than the official ones is headed by its own name.
     """
@@ -61,6 +76,8 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(scores.get("lpips"), 4),
         _number(interval.coverage if interval else None, 3),
         _number(interval.ideal_coverage if interval else None, 3),
+        _band(interval.coverage_band if interval else None),
+        (interval.verdict if interval else None) or "-",
         _number(interval.mean_width if interval else None, 3),
         _number(speed.samples_per_second if speed else None, 1),
         record.status,
@@ -69,3 +86,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _band(band: tuple[float, float] | None) -> str:
+    return "-" if band is None else f"{band[0]:.3f}-{band[1]:.3f}"

@@ -53,7 +53,8 @@ def bootstrap_over_images(
     """Estimate a mean over images, or a function of several, with a bootstrap interval.
 
     Images are drawn with replacement (groups of images as wholes) and the interval is the
-    bias-corrected and accelerated one (Efron 1987). Where all units agree it has no width.
+    bias-corrected and accelerated one (Efron 1987). Where all units agree, or none of them moves
+    the statistic, it has no width.
 
     Args:
         values: one number an image ``[N]``, or several ``[N, d]``.
@@ -85,7 +86,8 @@ def bootstrap_over_images(
 
     columns = (*sums.T, sizes)
     value = float(of_totals(*columns))
-    if np.ptp(sums / sizes[:, None], axis=0).max() == 0:
+    without = of_totals(*(column.sum() - column[:, None] for column in columns))
+    if np.ptp(sums / sizes[:, None], axis=0).max() == 0 or np.ptp(without) == 0:
         return Estimate(value, value, value, level, len(sizes))
     # `random_state` rather than `rng`: scipy 1.14 does not know the new name
     interval = bootstrap(
