@@ -68,6 +68,8 @@ def main():
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--operator", choices=("bicubic", "gray"), help="one of the two worlds")
+    names = [sentinel.name for sentinel in SENTINELS]
+    parser.add_argument("--sentinels", nargs="*", choices=names, default=names)
     parser.add_argument("--side", type=int, default=16, help="of the images, a multiple of 8")
     options = parser.parse_args()
     start = time.monotonic()
@@ -81,6 +83,8 @@ def main():
             continue
         print(f"\n{posterior.operator.name:<18}{'flagged':>12}  rate  (95 %)          by check, %")
         for sentinel in SENTINELS:
+            if sentinel.name not in options.sentinels:
+                continue
             seeds = options.seeds if sentinel.flagged_by else options.exact_seeds
             hits, by_check = count_flags(
                 posterior,

@@ -90,3 +90,11 @@ def test_refuses_what_has_no_interval():
         estimate([0.5, math.nan])
     with pytest.raises(InvalidLevelError):
         estimate([0.5, 0.6], level=95)
+
+
+def test_a_statistic_that_no_image_moves_has_no_width():
+    values = np.stack([np.zeros(6), np.arange(6.0)], axis=1)
+    found = bootstrap_over_images(
+        values, generator=np.random.default_rng(0), statistic=lambda a, b: np.sqrt(a / (b + 1))
+    )
+    assert (found.value, found.low, found.high) == (0, 0, 0)

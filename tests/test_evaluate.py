@@ -20,6 +20,7 @@ from invbench.metrics import load_lpips, validity_metrics
 from invbench.rounds import Settings
 from invbench.sampling import draw
 from invbench.tasks import get_task
+from invbench.uncertainty import crps, energy_score, null_space_width, spread_and_error
 
 METRICS = validity_metrics(load_lpips(offline=True))[:2]
 PHOTOS = photos(128, 3)
@@ -89,6 +90,42 @@ def test_intervals_are_those_of_numpy(evaluation, samples):
         assert interval.coverage_per_image[index] == pytest.approx(inside, abs=2e-4)
         assert interval.width_per_image[index] == pytest.approx((upper - lower).mean(), abs=1e-6)
     assert interval.ideal_coverage == pytest.approx(0.9 * 19 / 21)
+
+
+def test_uncertainty_scores_are_those_of_the_library(evaluation, samples):
+    scores = evaluation.scores
+    for index, (photo, drawn) in enumerate(zip(PHOTOS, samples, strict=True)):
+        target = from_uint8(photo.pixels)
+        variance, error = spread_and_error(drawn, target)
+        reobservations = get_task("sr16").operator(drawn)
+        expected = {
+            "crps": crps(drawn, target),
+            "energy": energy_score(drawn, target) / target.numel() ** 0.5,
+            "variance": variance,
+            "squared_error": error,
+            "null_space_width": null_space_width(reobservations),
+            "duplicate_fraction": 0.0,
+        }
+        for name, value in expected.items():
+            assert scores[name][index] == pytest.approx(float(value), rel=1e-5), name
+    assert scores["role_coverage"].shape == (3, 21)
+    assert np.array_equal(scores["role_coverage"][:, 0], scores["coverage"])
+    assert scores["risk_by_length"].mean(1) == pytest.approx(1 - scores["coverage"])
+
+
+def test_record_has_means_within_their_confidence_intervals(evaluation):
+    interval, scores = evaluation.record.interval, evaluation.scores
+    for name in ("winkler", "crps", "energy", "null_space_width"):
+        found = interval.scores[name]
+        assert found["value"] == pytest.approx(scores[name].mean())
+        assert found["low"] < found["value"] < found["high"]
+    ratio = 21 / 20 * scores["variance"].mean() / scores["squared_error"].mean()
+    assert interval.scores["spread_skill"]["value"] == pytest.approx(ratio**0.5)
+    assert interval.scores["duplicate_fraction"] == {"value": 0, "low": 0, "high": 0}
+    low, high = interval.coverage_ci95
+    assert low < interval.coverage < high
+    assert interval.verdict == "under"  # a little noise is no posterior
+    assert interval.coverage < interval.coverage_band[0] < interval.ideal_coverage
 
 
 def test_calibration_says_that_three_photographs_are_too_few(evaluation):

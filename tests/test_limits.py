@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from run_records import case_record
@@ -57,6 +58,34 @@ def test_what_is_not_finite_fails():
 def test_a_score_of_another_name_has_no_limit():
     checks = check(case_record()).checks
     assert "validity/lpips" not in {c.id for c in checks}
+
+
+@pytest.mark.parametrize(
+    ("coverage", "band", "passes"),
+    [
+        (0.85, (0.78, 0.84), True),  # beyond the band by less than the slack
+        (0.88, (0.78, 0.84), False),
+        (0.88, (0.78, 0.89), True),
+        (0.82, (0.70, 0.75), True),  # the stated value itself is beyond the band
+        (0.84, (0.70, 0.75), False),
+        (0.88, None, True),  # records of old have no band
+    ],
+)
+def test_coverage_may_not_exceed_an_ideal_sampler_s_band(coverage, band, passes):
+    record = case_record(coverage=coverage)
+    record = replace(record, interval=replace(record.interval, coverage_band=band))
+    checked = check(record)
+    assert (checked.status == "passed") is passes
+    if not passes:
+        assert "interval/coverage_excess" in checked.reason
+    assert ("interval/coverage_excess" in {c.id for c in checked.checks}) is (band is not None)
+
+
+def test_coverage_without_a_limit_has_none_above():
+    limits = {"slack": {"psnr": 1}, "tiny": {"chimle-sr16": {"psnr": 28.0}}}
+    record = case_record(coverage=1.0)
+    record = replace(record, interval=replace(record.interval, coverage_band=(0.7, 0.8)))
+    assert check(record, limits).status == "passed"
 
 
 def test_other_profiles_and_cases_have_no_limits():

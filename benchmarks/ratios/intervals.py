@@ -14,6 +14,9 @@ import numpy as np
 import torch
 
 from invbench.images import from_uint8
+from invbench.operators import PillowGray
+from invbench.scoring import score_image
+from invbench.summary import interval_record
 from invbench.timing import compare_speed, measure
 from invbench.uncertainty import (
     Additive,
@@ -101,9 +104,26 @@ def main():
 
     samples = draw_samples(49, 50, 64)
     target = from_uint8(samples[:48, 0].roll(1, 0))
-    seconds = measure(partial(score_everything, samples[:48], target), rounds=5, warmup_rounds=1)
-    print(f"all scores of 48 images, K=50, 3x64x64: {np.median(seconds):.2f} s")
+    for name, work in (("a pair's record", score_pair), ("all scores", score_everything)):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        work(samples[:48], target)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
+        print(
+            f"{name}, 48 images, K=50, 3x64x64: {seconds:.2f} s, {cpu:.2f} s of computing on "
+            f"all cores"
+        )
     return 0
+
+
+def score_pair(samples, target):
+    """Do for each image, and then for all, what the evaluation of a pair does besides metrics."""
+    operator = PillowGray()
+    images = [
+        score_image(from_uint8(rows), operator(truth), operator=operator, metrics=(), target=truth)
+        for rows, truth in zip(samples, target, strict=True)
+    ]
+    groups = [str(index // 2) for index in range(len(images))]
+    return interval_record(images, groups, n_samples=samples.shape[1], rule="linear")
 
 
 def score_large_image():
@@ -111,12 +131,16 @@ def score_large_image():
     generator = torch.Generator().manual_seed(0)
     samples = torch.randint(0, 256, (50, 3, 512, 512), dtype=torch.uint8, generator=generator)
     target = from_uint8(samples[0].flip(-1))
-    before = _peak_bytes()
-    (seconds,) = measure(partial(score_everything, samples, target))
-    print(
-        f"all scores of one image, K=50, 3x512x512: {seconds:.2f} s; peak memory of the process "
-        f"{before / 2**20:.0f} MiB before, {_peak_bytes() / 2**20:.0f} MiB after"
-    )
+    for name, work in (
+        ("a pair's record", lambda *pair: score_pair(*(images[None] for images in pair))),
+        ("all scores", score_everything),
+    ):
+        before = _peak_bytes()
+        (seconds,) = measure(partial(work, samples, target))
+        print(
+            f"{name}, one image, K=50, 3x512x512: {seconds:.2f} s; peak memory of the process "
+            f"{before / 2**20:.0f} MiB before, {_peak_bytes() / 2**20:.0f} MiB after"
+        )
 
 
 def _peak_bytes():
