@@ -132,9 +132,7 @@ def _with_target(
     """Add what a target tells about the samples and their intervals."""
     distances = pool_distances(samples, target)
     variance, squared_error = role_spread_and_error(distances)
-    risks = size_stratified_risk(
-        intervals, target, generator=torch.Generator(samples.device).manual_seed(0)
-    )
+    risks = size_stratified_risk(intervals, target, generator=torch.Generator().manual_seed(0))
     roles = role_coverage(samples, target, level=LEVEL, rule=intervals.rule)
     factors = Additive(samples.mean(dim=0)).needed_factors(intervals, target)
     return replace(
