@@ -66,14 +66,15 @@ def role_coverage(
     low, high = (position(samples.shape[-4], tail, rule) for tail in tails(level))
 
     def one(samples: Tensor, truth: Tensor) -> Tensor:
-        pool = torch.cat([truth[None], as_float(samples)])
-        counts = torch.zeros(len(pool), dtype=torch.int64, device=pool.device)
-        ranks = sorted({rank for place in (low, high) for rank in _neighbours(place, len(pool))})
-        flat = pool.flatten(1)
-        for _, pixels, rows in order_statistics(pool, ranks):
-            found = {rank: row[0] for rank, row in zip(ranks, rows, strict=True)}
-            counts += _covered(flat[:, pixels], found, low, high)
-        return counts.double() / flat.shape[1]
+        counts = torch.zeros(len(samples) + 1, dtype=torch.int64, device=truth.device)
+        ranks = sorted({r for place in (low, high) for r in _neighbours(place, len(counts))})
+        for rows, part in strips(samples, truth):
+            pool = torch.cat([part[None], rows])
+            flat = pool.flatten(1)
+            for _, pixels, found in order_statistics(pool, ranks):
+                values = {rank: row[0] for rank, row in zip(ranks, found, strict=True)}
+                counts += _covered(flat[:, pixels], values, low, high)
+        return counts.double() / truth.numel()
 
     return each_image(one, samples, target)
 
