@@ -121,7 +121,10 @@ def leaking(world: World) -> Sampler:
 
 
 def one_bad_image(world: World) -> Sampler:
-    """Be exact but for one image, on which all samples agree on what is wrong, if valid."""
+    """Be exact but for one image, on which all samples agree on what is wrong, if valid.
+
+    It lies so far out that its values are clamped in one world of fifty, which `validity` sees.
+    """
     posterior = world.posterior
     shift = 3 * posterior.deviation([generator(BIAS_SEED)])
 
