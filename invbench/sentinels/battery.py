@@ -3,7 +3,8 @@
 Some checks can never raise a false alarm: an exact sampler's numbers are finite, its samples have
 the observation up to rounding, and no two of them agree. All others share the battery's rate of
 false alarms equally, so that an exact sampler fails any of them with at most that probability,
-however the checks depend on each other (Bonferroni).
+however the checks depend on each other (Bonferroni). That is exact for bands from roles, and holds
+as well as near-normality does for Student's.
 """
 
 from __future__ import annotations
