@@ -45,10 +45,12 @@ class TestExamine:
         assert binom.sf(blamed - 1, worlds, 0.02) > 0.001
 
     def test_shares_the_rate_among_the_checks_that_can_err(self):
-        findings = {f.check: f.measured for f in examine(evidence(), rate=0.11)}
+        findings = {f.check: f.measured for f in examine(evidence(), rate=0.095)}
         assert math.isclose(
             findings["coverage"].low, CHECKS["coverage"].function(evidence(), 0.01).low
         )
+        limit = CHECKS["outlier"].function(evidence(), 0.0025).high
+        assert math.isclose(findings["outlier"].high, limit)
         assert list(findings) == list(CHECKS)
 
     def test_without_a_known_posterior_there_is_no_width_to_compare(self):

@@ -2,9 +2,9 @@
 
 Some checks can never raise a false alarm: an exact sampler's numbers are finite, its samples have
 the observation up to rounding, and no two of them agree. All others share the battery's rate of
-false alarms equally, so that an exact sampler fails any of them with at most that probability,
-however the checks depend on each other (Bonferroni). That is exact for bands from roles, and holds
-as well as near-normality does for Student's.
+false alarms, so that an exact sampler fails any of them with at most that probability, however the
+checks depend on each other (Bonferroni). That is exact for bands from roles. Student's holds as
+well as near-normality does, so checks with it get a smaller share.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ RATE = 0.02
 TOLERANCE = 1 / 255  # of reobservations: one 8-bit level, what rounding can do
 
 Band = Literal["exact", "roles", "student", "kolmogorov"]
+
+# At a nominal 0.2 %, Student's bands were left by exact samplers in 0.4 to 0.5 % of 1000 trials
+_SHARES: dict[Band, float] = {"exact": 0, "roles": 1, "kolmogorov": 1, "student": 0.25}
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +145,8 @@ def examine(evidence: Evidence, *, rate: float = RATE) -> tuple[Finding, ...]:
     if found.flagged:
         return (found,)
     asked = [c for c in others if not (c.needs_posterior and evidence.posterior_std is None)]
-    share = rate / sum(check.band != "exact" for check in asked)
-    return found, *(_ask(check, evidence, share) for check in asked)
+    unit = rate / sum(_SHARES[check.band] for check in asked)
+    return found, *(_ask(check, evidence, unit * _SHARES[check.band]) for check in asked)
 
 
 def flags(findings: tuple[Finding, ...]) -> tuple[str, ...]:
