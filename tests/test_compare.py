@@ -232,7 +232,7 @@ class TestSuite:
         return subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "benchmarks/test_gate.py"),
-                *("-p", "no:cacheprovider", f"--invbench-results={results}"),
+                *("-p", "no:cacheprovider", f"--invbench-results={results}", "--invbench-resume"),
                 *arguments,
             ],
             cwd=ROOT,
