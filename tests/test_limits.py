@@ -113,6 +113,15 @@ class TestFile:
         assert limits["slack"]["psnr"] == 0.5
         assert file.read_text().startswith("# about\n")
 
+    def test_no_limit_hangs_on_single_roundings(self, tmp_path):
+        file = tmp_path / "t.toml"
+        file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\nmean_width = 1\n")
+        store = RunStore(tmp_path / "run")
+        store.write_run({"profile": "tiny"})
+        store.write_case(case_record(psnr=73.0))
+        write_limits(file, store)
+        assert read_limits(file)["tiny"]["chimle-sr16"]["psnr"] == 50.0
+
     def test_damage_is_named(self, tmp_path):
         file = tmp_path / "t.toml"
         with pytest.raises(MissingDataError, match="no limits"):

@@ -60,8 +60,8 @@ def test_markdown(store, tmp_path):
     assert "**1 passed, 1 failed, 2 skipped**" in lines
     table = [line for line in lines if line.startswith("|")]
     assert table[0] == (
-        "| case | psnr | ssim | lpips_random | coverage | ideal | band | spread | width | samples/s "
-        "| verdict |"
+        "| case | psnr | ssim | lpips_random | coverage | ideal | band | spread | width "
+        "| samples/s | verdict |"
     )
     assert table[2] == (
         "| chimle-sr16 | 28.00 | - | 0.1000 | 0.800 | 0.810 | - | - | 0.100 | 16.0 | passed |"
