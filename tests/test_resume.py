@@ -284,6 +284,7 @@ class TestUsage:
 
 
 def test_a_shard_under_xdist_measures_its_cases_without_speed(tmp_path, whole):
+    pytest.importorskip("xdist", reason="needs pytest-xdist, of the dependency group `tests`")
     done = subprocess.run(
         suite(tmp_path / "run", "--invbench-shard=1/2", "-n1"),
         cwd=ROOT,
