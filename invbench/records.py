@@ -66,6 +66,7 @@ class IntervalRecord:
         mean_width: mean over images of upper - lower.
         width_per_image: the same for each image.
         winkler: mean interval score, lower is better.
+        winkler_per_image: the same for each image.
         scores: name -> value and its 95 % confidence interval, low and high, over photographs:
             winkler, crps and energy (lower is better, in units of the [0, 1] range; the energy
             score over the root of the number of values), spread_skill (ideally 1),
@@ -87,6 +88,7 @@ class IntervalRecord:
     coverage_ci95: tuple[float | None, float | None] | None = None
     coverage_band: tuple[float, float] | None = None
     verdict: str | None = None
+    winkler_per_image: tuple[float, ...] = ()
     scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 

@@ -95,6 +95,7 @@ def interval_record(
         mean_width=float(arrays["width"].mean()),
         width_per_image=tuple(arrays["width"].tolist()),
         winkler=float(arrays["winkler"].mean()),
+        winkler_per_image=tuple(arrays["winkler"].tolist()),
         scores=scores,
         calibration=_calibration(RiskCurve(factors, "additive"), groups),
     )

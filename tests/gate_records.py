@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
@@ -10,19 +10,12 @@ from run_records import case_record
 
 from invbench.gate import Snapshot
 from invbench.gate.snapshots import from_entry, to_entry
-from invbench.records import IntervalRecord, MetricRecord
+from invbench.records import MetricRecord
 from invbench.store import RunStore
 
 METRICS = {"psnr": (28.0, 4.0, True), "ssim": (0.8, 0.05, True), "lpips_random": (0.1, 0.05, False)}
 CASES = ("chimle-sr16", "chimle-colorization", "ddrm-sr16")
 CPU = {"gpu": None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class WinklerIntervalRecord(IntervalRecord):
-    """An interval record that also holds interval scores by image."""
-
-    winkler_per_image: tuple[float, ...] = ()
 
 
 def record(case_id="chimle-sr16", *, seed=0, n_images=16, shift=None, noise=0.0, **identity):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from gate_records import CASES, WinklerIntervalRecord, metric, record, snapshot
+from gate_records import CASES, metric, record, snapshot
 
 from invbench.exit_codes import ExitCode
 from invbench.gate import TOLERANCES, Verdict, compare, write_report
@@ -121,8 +121,8 @@ class TestVerdicts:
         assert row_of(nearer, metric="coverage_error").verdict is Verdict.IMPROVED
 
     def test_interval_scores_are_compared_where_they_are_recorded(self):
-        values = asdict(record().interval) | {"winkler_per_image": (0.1, 0.2)}
-        found = scores(replace(record(), interval=WinklerIntervalRecord(**values)))
+        interval = replace(record().interval, winkler_per_image=(0.1, 0.2))
+        found = scores(replace(record(), interval=interval))
         assert found["winkler"].values == (0.1, 0.2)
         assert not found["winkler"].higher_is_better
         assert "winkler" not in scores(record())

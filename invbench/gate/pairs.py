@@ -293,9 +293,8 @@ def _interval_scores(interval: IntervalRecord) -> dict[str, Scores]:
     }
     errors = tuple(None if c is None else abs(c - ideal) for c in interval.coverage_per_image)
     columns = {"coverage_error": errors}
-    winkler = getattr(interval, "winkler_per_image", None)
-    if winkler:
-        columns["winkler"] = tuple(winkler)
+    if interval.winkler_per_image:
+        columns["winkler"] = interval.winkler_per_image
     return {
         name: Scores(values=values, higher_is_better=False, definition=definition)
         for name, values in columns.items()
