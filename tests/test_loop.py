@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from invbench.errors import CorruptCheckpointError
+from invbench.training import loop
 from invbench.training.loop import Budget, DivergedError, read_log, train
 
 
@@ -59,6 +60,26 @@ def test_a_run_takes_its_steps_and_validates(tmp_path):
     log = read_log(tmp_path / "run")
     assert [line["step"] for line in log if "bias" in line] == [50, 100, 150, 200]
     assert log[-2]["step"] == 200
+
+
+def test_validation_that_takes_long_is_made_seldom_but_always_at_the_end(tmp_path, monkeypatch):
+    seconds = 0.0
+
+    class Slow(Toy):
+        def step(self, progress):
+            nonlocal seconds
+            seconds += 1
+            return super().step(progress)
+
+    def validate(network):
+        nonlocal seconds
+        seconds += 20
+        return {"bias": network.bias.item()}
+
+    monkeypatch.setattr(loop, "_clock", lambda _: lambda: seconds)
+    train(Slow(), Budget(steps=200), folder=tmp_path, validate=validate, validations=10)
+    validated = [line["step"] for line in read_log(tmp_path) if "bias" in line]
+    assert validated == [20, 80, 160, 200]
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path):

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+VALIDATION_SHARE = 0.25
+"""Largest part of the time of training that validation may take, but for the last one."""
+
+
 class DivergedError(InvbenchError, ArithmeticError):
     """A loss is no longer a finite number."""
 
@@ -86,8 +90,8 @@ def train(
         learner: what is trained.
         budget: when to stop.
         folder: where state and log go.
-        validate: scores the network; called ``validations`` times, the last time at the end.
-        validations: how often.
+        validate: scores the network, the last time at the end.
+        validations: how often; fewer where they would take more than `VALIDATION_SHARE`.
         save_every_seconds: time between two saves of the state; a kill loses at most this.
         device: for the clock, see `Budget`.
 
@@ -113,9 +117,13 @@ def train(
             bar.update(percent - state["percent"])
             bar.set_postfix(_mean(losses))
             state["percent"], losses = percent, []
-            if validate and percent * validations // 100 > state["validated"]:
+            due = percent * validations // 100 > state["validated"]
+            affordable = state["validating"] <= VALIDATION_SHARE * state["minutes"]
+            if validate and due and (affordable or percent == 100):
+                began = clock()
                 state["validated"] = percent * validations // 100
                 state["scores"] = dict(validate(learner.network))
+                state["validating"] += (clock() - began) / 60
                 _log(folder, {**_facts(state), **state["scores"]})
                 start = clock() - 60 * state["minutes"]
         if time.monotonic() - saved > save_every_seconds:
@@ -134,13 +142,15 @@ def read_log(folder: Path) -> list[dict[str, float]]:
 
 def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
     path = folder / "state.pt"
+    state: dict[str, Any] = {"step": 0, "minutes": 0.0, "percent": 0, "scores": {}, "log": 0}
+    state |= {"validated": 0, "validating": 0.0}
     if not path.exists():
         (folder / "log.jsonl").unlink(missing_ok=True)
-        return {"step": 0, "minutes": 0.0, "percent": 0, "validated": 0, "scores": {}, "log": 0}
+        return state
     try:
         saved = torch.load(path, weights_only=True)
         learner.load_state_dict(saved["learner"])
-        state: dict[str, Any] = saved["loop"]
+        state |= saved["loop"]
     except (RuntimeError, OSError, KeyError, EOFError) as error:
         raise CorruptCheckpointError(
             f"{path}: cannot be continued ({error}); delete it to start afresh"
