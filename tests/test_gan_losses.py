@@ -119,6 +119,7 @@ class TestModeSeeking:
         codes = torch.tensor([[[0.0, 1.0]], [[2.0, 0.0]]])
         assert value(mode_seeking_ratio(images, codes)) == pytest.approx(0.3 / 1.5)
         assert value(mode_seeking_loss(images, codes)) == pytest.approx(1 / (0.2 + 1e-5))
+        assert value(mode_seeking_loss(images, codes, floor=0.3)) == pytest.approx(2)
 
     def test_is_a_ratio_of_means(self):
         images = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).reshape(2, 2, 1, 1, 1)

@@ -238,6 +238,19 @@ class TestBicycleStep:
 
 
 class TestMsganStep:
+    @pytest.mark.parametrize(("floor", "weight"), [(1e-5, 1.0), (0.25, 1.0), (0.25, 2.0)])
+    def test_floor_bounds_the_regularizer_where_codes_do_not_show(self, floor, weight):
+        options = MsganOptions(
+            batch_size=2,
+            mode_seeking_floor=floor,
+            mode_seeking_weight=weight,
+            discriminator_channels=2,
+            discriminator_layers=2,
+        )
+        learner = MsganLearner(tiny_unet(), make_pairs(64), options, seed=0)
+        randomize(learner.network, scale=0)
+        assert learner.step(0.0)["mode_seeking"] == pytest.approx(weight / floor)
+
     def test_losses_of_a_discriminator_that_says_nothing(self):
         options = MsganOptions(batch_size=2, discriminator_channels=2, discriminator_layers=2)
         learner = MsganLearner(tiny_unet(), make_pairs(64), options, seed=0)

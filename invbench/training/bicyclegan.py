@@ -111,9 +111,15 @@ class BicycleOptions:
     discriminator_scales: int = 2
 
 
+# In minutes on a CPU small steps at a high rate get furthest: reobservations of sr16 reach 24.3 dB
+# in 3 minutes of 4 images a step at 1e-3, 23.4 at 5e-4, and 20.9 in 8 minutes of 8 images at 2e-4.
 OPTIONS = {
     "tiny": BicycleOptions(
-        batch_size=8, encoder_channels=32, discriminator_channels=32, discriminator_layers=2
+        batch_size=4,
+        learning_rate=1e-3,
+        encoder_channels=32,
+        discriminator_channels=32,
+        discriminator_layers=2,
     ),
     "small": BicycleOptions(batch_size=8, encoder_channels=32, discriminator_channels=32),
     "official": BicycleOptions(),

@@ -87,7 +87,7 @@ class MonceOptions:
 _TINY = MonceOptions(batch_size=4, patches=64, projected_channels=64, discriminator_channels=24)
 
 OPTIONS = {
-    "tiny": _TINY,
+    "tiny": replace(_TINY, learning_rate=1e-3),
     "small": replace(_TINY, patches=128),
     "official": MonceOptions(),
 }

@@ -41,8 +41,10 @@ class MsganOptions:
         gan_mode: see `training.gan.gan_loss`.
         gan_weight: of the discriminator's verdict on each of the two outputs.
         l1_weight: of mean |first output - target|.
-        mode_seeking_weight: of the regularizer. It starts near 300 with the published
-            initialization, when codes hardly show in the outputs.
+        mode_seeking_weight: of the regularizer.
+        mode_seeking_floor: added to the ratio of which the regularizer is the inverse. With the
+            published 1e-5 it starts near 300, when codes hardly show in the outputs, and drives
+            those to their bounds before they follow the input; short runs do not recover.
         dropout: whether the generator's dropout is on while training.
         learning_rate: of Adam; constant for half of the run, then falling linearly to zero.
         betas: of Adam.
@@ -56,6 +58,7 @@ class MsganOptions:
     gan_weight: float = 1.0
     l1_weight: float = 10.0
     mode_seeking_weight: float = 1.0
+    mode_seeking_floor: float = 1e-5
     dropout: bool = False
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
@@ -64,8 +67,16 @@ class MsganOptions:
     discriminator_scales: int = 2
 
 
+# In minutes on a CPU: reobservations of sr16 reach 23.4 dB in 3 minutes with this floor and rate,
+# 15.2 with the published floor, and 14.3 in 8 minutes with that, 8 images a step and 2e-4.
 OPTIONS = {
-    "tiny": MsganOptions(batch_size=8, discriminator_channels=32, discriminator_layers=2),
+    "tiny": MsganOptions(
+        batch_size=4,
+        learning_rate=1e-3,
+        mode_seeking_floor=0.1,
+        discriminator_channels=32,
+        discriminator_layers=2,
+    ),
     "small": MsganOptions(batch_size=8, discriminator_channels=32),
     "official": MsganOptions(),
 }
@@ -82,9 +93,9 @@ def mode_seeking_ratio(images: Tensor, codes: Tensor) -> Tensor:
     return functional.l1_loss(*images) / functional.l1_loss(*codes)
 
 
-def mode_seeking_loss(images: Tensor, codes: Tensor) -> Tensor:
-    """Return 1 / (ratio + 1e-5), to be minimized (MSGAN, section 3.2)."""
-    return 1 / (mode_seeking_ratio(images, codes) + 1e-5)
+def mode_seeking_loss(images: Tensor, codes: Tensor, *, floor: float = 1e-5) -> Tensor:
+    """Return 1 / (ratio + floor), to be minimized (MSGAN, section 3.2)."""
+    return 1 / (mode_seeking_ratio(images, codes) + floor)
 
 
 class MsganLearner:
@@ -154,7 +165,8 @@ class MsganLearner:
         losses = {
             "gan": options.gan_weight * fooled,
             "l1": options.l1_weight * functional.l1_loss(both[0], target),
-            "mode_seeking": options.mode_seeking_weight * mode_seeking_loss(both, codes),
+            "mode_seeking": options.mode_seeking_weight
+            * mode_seeking_loss(both, codes, floor=options.mode_seeking_floor),
         }
         self.players.backward(total_of(losses), "generator")
         self.players.step("generator", progress=progress)
