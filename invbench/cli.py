@@ -22,6 +22,7 @@ from invbench.verbs import (  # `list` is named after its verb
     sheet,
     time,
     train,
+    uncertainty,
     validate,
 )
 
@@ -42,6 +43,7 @@ VERBS = (
     baseline,
     paper,
     sheet,
+    uncertainty,
     env,
 )
 

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import image as pictures
 from PIL import Image
 
+from invbench.cli import main
+from invbench.data.photos import photos
 from invbench.errors import InvalidImagesError
+from invbench.exit_codes import ExitCode
+from invbench.images import from_uint8
 from invbench.report.figures import (
     IntervalImages,
     common_scale,
     draw_uncertainty,
     highlight,
+    save_arrays,
     scale_note,
 )
+from invbench.sampling import draw
+from invbench.tasks import get_task
+from invbench.verbs.uncertainty import SHOWN, interval_images
+
+CHECKPOINTS = Path(__file__).parents[1] / "fixtures" / "checkpoints"
 
 
 def images(size, *, n=2, side=8, mean=0.5, seed=0):
@@ -117,3 +129,76 @@ def test_neither_torch_nor_matplotlib_is_imported_before_a_figure_is_drawn():
         "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_arrays_are_saved_as_they_are(tmp_path):
+    one, two = images(0.1), images(0.4, seed=1)
+    save_arrays(tmp_path / "new" / "a.npz", {"one": one, "two": two})
+    with np.load(tmp_path / "new" / "a.npz") as saved:
+        assert set(saved) == {"one.mean", "one.size", "two.mean", "two.size"}
+        np.testing.assert_array_equal(saved["two.size"], two.size)
+
+
+def blurred(observation, generators):
+    """Return the gray observation with noise of one strength everywhere."""
+    noise = torch.stack([torch.randn(3, 32, 32, generator=g) for g in generators])
+    return (observation + 0.05 * noise).clamp(0, 1)
+
+
+class TestUncertaintyVerb:
+    def test_intervals_are_calibrated_on_other_photographs(self):
+        n_samples, crops, device = 10, photos(32, 9), torch.device("cpu")
+        assert crops[0].group == crops[8].group
+        found = interval_images(blurred, "colorization", crops, device, n_samples=n_samples, seed=3)
+        operator = get_task("colorization").operator
+        targets = [from_uint8(photo.pixels) for photo in crops]
+        samples = [
+            draw(
+                blurred,
+                operator(target)[None],
+                task="colorization",
+                image_ids=[photo.id],
+                size=(32, 32),
+                n_samples=n_samples,
+                seed=3,
+            )[0].double()
+            for photo, target in zip(crops, targets, strict=True)
+        ]
+        means = [s.mean(0).numpy() for s in samples]
+        bounds = [np.quantile(s.numpy(), [0.05, 0.95], axis=0) for s in samples]
+
+        def scaled(i, factor):
+            return means[i] + factor * (bounds[i] - means[i])
+
+        def risk(factor, of):
+            inside = [
+                (scaled(i, factor)[0] <= targets[i].numpy())
+                & (targets[i].numpy() <= scaled(i, factor)[1])
+                for i in of
+            ]
+            return 1 - np.mean([image.mean() for image in inside])
+
+        others, low, high = range(1, 8), 0.0, 1e4
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (low, middle) if risk(middle, others) <= 0.1 else (middle, high)
+        lower, upper = scaled(0, high).clip(0, 1)
+        assert found.mean.shape == found.size.shape == (SHOWN, 3, 32, 32)
+        np.testing.assert_allclose(found.mean[0], means[0], atol=1e-6)
+        np.testing.assert_allclose(found.size[0], upper - lower, atol=2e-3)
+
+    def test_draws_a_figure_of_shipped_weights(self, tmp_path, capsys):
+        arguments = ["uncertainty", "--task", "colorization", "-o", str(tmp_path / "docs")]
+        arguments += ["--checkpoints", str(CHECKPOINTS)]
+        few = ["--images", "2", "--samples", "2", "--arrays", "--device", "cpu"]
+        assert main([*arguments, *few]) is ExitCode.OK
+        assert "8 methods" in capsys.readouterr().out
+        with Image.open(tmp_path / "docs" / "uncertainty-colorization.png") as picture:
+            assert picture.height > picture.width
+        with np.load(tmp_path / "docs" / "uncertainty-colorization.npz") as saved:
+            assert saved["chimle.size"].shape == (2, 3, 64, 64)
+
+    def test_no_weights_are_named(self, tmp_path, capsys):
+        places = ["-o", str(tmp_path), "--checkpoints", str(tmp_path)]
+        assert main(["uncertainty", "--task", "sr16", *places]) is ExitCode.MISSING
+        assert "no weights for sr16" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from invbench.errors import InvalidImagesError
+from invbench.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,6 +108,7 @@ def draw_uncertainty(
 
     Raises:
         InvalidImagesError: if methods show different numbers or sizes of images, or there is none.
+        StorageError: if it cannot be written.
     """
     # Not pyplot: it keeps figures alive and may open windows
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -133,8 +135,24 @@ def draw_uncertainty(
         axis.set_title(image_id, fontsize="small")
     figure.suptitle(title)
     figure.supxlabel(scale_note(scale if scaling == "common" else None), fontsize="small")
-    figure.savefig(path, dpi=150)
+    with atomic_write(path) as stream:
+        figure.savefig(stream, dpi=150, format=path.suffix.removeprefix("."))
     return scale if scaling == "common" else None
+
+
+def save_arrays(path: Path, methods: Mapping[str, IntervalImages]) -> None:
+    """Save what a figure shows, as ``<method>.mean`` and ``<method>.size`` of a NumPy archive.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    arrays = {
+        f"{name}.{part}": getattr(images, part)
+        for name, images in methods.items()
+        for part in ("mean", "size")
+    }
+    with atomic_write(path) as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def scale_note(scale: float | None) -> str:

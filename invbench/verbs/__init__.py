@@ -6,6 +6,7 @@ Verbs import what they need when they run, so that those without numerics start 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -27,6 +28,21 @@ def verb(
     parser = add_parser(name, help=text, description=text)
     parser.set_defaults(execute=run)
     return parser
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Add what verbs that draw the methods' samples have in common."""
+    parser.add_argument("--task", action="append", help="task id; repeatable (default: all)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("docs"), metavar="DIR", help="for the pictures"
+    )
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=Path("fixtures/checkpoints"),
+        metavar="DIR",
+        help="folder of weights",
+    )
 
 
 def say(line: str) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
 from invbench.options import add_options
-from invbench.verbs import say, verb
+from invbench.verbs import add_picture_options, say, verb
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     import torch
@@ -30,17 +30,7 @@ SAMPLES = 3
 def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "sheet", run)
-    parser.add_argument("--task", action="append", help="task id; repeatable (default: all)")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("docs"), metavar="DIR", help="for the pictures"
-    )
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        default=Path("fixtures/checkpoints"),
-        metavar="DIR",
-        help="folder of weights",
-    )
+    add_picture_options(parser)
     parser.add_argument("--tile", type=int, default=96, help="largest side of a picture, in pixels")
     add_options(parser.add_argument, only=("profile", "device", "seed"))
 
