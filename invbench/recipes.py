@@ -292,9 +292,9 @@ def _gan(learner: Callable[..., Learner], options: Mapping[str, Any]) -> Build:
     return build
 
 
-def _prior(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+def _prior(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
     options = PRIOR_OPTIONS[get_profile(recipe.profile).configuration]
-    return PriorLearner(network, pairs, options, seed=recipe.seed), asdict(options)
+    return PriorLearner(network, pairs, config.prior, options, seed=recipe.seed), asdict(options)
 
 
 def _ndm(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:

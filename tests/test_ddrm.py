@@ -27,6 +27,7 @@ from invbench.models.ddrm_jpeg import DdrmJpegOptions, DdrmJpegSampler, restore_
 from invbench.models.diffusion import (
     ALPHA_BARS,
     BETAS,
+    PriorConfig,
     alpha_bar,
     as_denoiser,
     noise_level,
@@ -34,6 +35,7 @@ from invbench.models.diffusion import (
     time_pairs,
 )
 from invbench.models.jpeg_codec import JpegCodec
+from invbench.models.natural import expected_noise, noise_spread, power_spectrum
 from invbench.networks.guided_unet import GuidedUnet, GuidedUnetConfig
 from invbench.networks.simple_unet import SimpleUnet, SimpleUnetConfig
 from invbench.operators import (
@@ -53,6 +55,7 @@ JPEG = "diffusion/ddrm_jpeg.safetensors"
 SMALL = GuidedUnetConfig(
     channels=32, multipliers=(1, 1), blocks=1, attention_factors=(2,), head_channels=16
 )
+PRIOR = PriorConfig(network=SMALL)
 
 
 def noise_share(std, time):
@@ -541,7 +544,7 @@ class TestSamplers:
     @pytest.mark.parametrize(("task", "options", "shape"), CASES)
     def test_sample_does_not_depend_on_its_batch(self, task, options, shape):
         network = shaken(GuidedUnet(SMALL))
-        sampler = METHOD.sampler(network, DdrmConfig(prior=SMALL, task=task, sampling=options))
+        sampler = METHOD.sampler(network, DdrmConfig(prior=PRIOR, task=task, sampling=options))
         observation = torch.rand(3, *shape, generator=generator(1))
         together = sampler(observation, [generator(k) for k in range(3)])
         assert together.shape == (3, 3, 32, 32)
@@ -554,7 +557,7 @@ class TestSamplers:
     @pytest.mark.parametrize(("task", "options", "shape"), CASES)
     def test_nfe_counts_the_network_evaluations(self, task, options, shape):
         run = Recorder(lambda images, _: torch.zeros_like(images))
-        sampler = METHOD.sampler(run, DdrmConfig(prior=SMALL, task=task, sampling=options))
+        sampler = METHOD.sampler(run, DdrmConfig(prior=PRIOR, task=task, sampling=options))
         sampler(torch.rand(1, *shape), [generator(0)])
         assert len(run.times) == sampler.nfe == 3
 
@@ -562,6 +565,24 @@ class TestSamplers:
         denoise = as_denoiser(lambda images, _: torch.cat([images, images + 9], dim=1))
         images = torch.rand(1, 3, 4, 4)
         assert torch.equal(denoise(images, torch.tensor([3])), images)
+
+    @pytest.mark.parametrize("time", [0, 300, 700, 950, 999])
+    def test_errors_of_a_preconditioned_network_stay_within_the_spread_of_photographs(self, time):
+        diffused, times, clean = torch.randn(4, 3, 32, 32), torch.full((4,), time), []
+        for output in (0.0, 1.0):
+            network = Recorder(lambda images, _, output=output: torch.full_like(images, output))
+            noise = as_denoiser(network, preconditioning="natural")(diffused, times)
+            clean.append(predict_clean(diffused.double(), noise.double(), time))
+        assert torch.equal(network.images[0], diffused)
+        spread = power_spectrum(32, 32).mean().sqrt()
+        assert (clean[1] - clean[0]).abs().max() <= spread * (1 + 1e-3)
+
+    def test_preconditioning_adds_to_the_expected_noise_what_the_network_says(self):
+        diffused, times = torch.randn(2, 3, 16, 16), torch.tensor([100, 900])
+        signal = ALPHA_BARS[times][:, None, None, None]
+        denoise = as_denoiser(lambda images, _: images, preconditioning="natural")
+        expected = expected_noise(diffused, signal) + noise_spread(signal, 16, 16) * diffused
+        torch.testing.assert_close(denoise(diffused, times), expected)
 
     def test_kind_of_sampler_follows_the_task(self):
         for task, kind in (("sr16", DdrmSampler), ("decompression", DdrmJpegSampler)):
@@ -587,7 +608,9 @@ class TestConfigurations:
         assert METHOD.stem("sr16", "tiny") == "ddrm-128"
 
     def test_published_face_prior_can_be_used(self):
-        config = DdrmConfig(prior=SimpleUnetConfig(), task="sr16", sampling=DdrmOptions())
+        config = DdrmConfig(
+            prior=PriorConfig(network=SimpleUnetConfig()), task="sr16", sampling=DdrmOptions()
+        )
         with torch.device("meta"):
             assert isinstance(METHOD.build(config), SimpleUnet)
 

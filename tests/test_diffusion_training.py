@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from invbench.models.diffusion import ALPHA_BARS
+from invbench.models.diffusion import ALPHA_BARS, PriorConfig, as_denoiser
 from invbench.models.multispeed import JointScore, JointScoreConfig, VarianceExploding
+from invbench.models.natural import expected_noise, noise_spread
 from invbench.models.ndm import NdmConfig
 from invbench.networks.guided_unet import GuidedUnet, GuidedUnetConfig
 from invbench.networks.paired_unet import PairedUnet, PairedUnetConfig
+from invbench.training.descent import Average, Descent, DescentOptions
 from invbench.training.diffusion import (
-    Average,
-    Descent,
-    DescentOptions,
     NdmLearner,
     NdmOptions,
     PriorLearner,
@@ -51,10 +50,11 @@ class Pairs:
         return level.expand(-1, 3, 8, 8).clone(), level.expand(-1, 3, 2, 2).clone()
 
 
-def prior_learner(seed=0):
+def prior_learner(seed=0, *, preconditioning="none", emphasis=0.0):
     torch.manual_seed(seed)
-    options = PriorOptions(batch_size=4, descent=QUICK)
-    return PriorLearner(GuidedUnet(GUIDED), Pairs(), options, seed=seed)
+    config = PriorConfig(network=GUIDED, preconditioning=preconditioning)
+    options = PriorOptions(batch_size=4, descent=QUICK, emphasis=emphasis)
+    return PriorLearner(GuidedUnet(GUIDED), Pairs(), config, options, seed=seed)
 
 
 def ndm_learner(seed=0, *, dropout=0.0, **options):
@@ -118,6 +118,19 @@ class TestLosses:
         assert prior_loss(perfect, images, times, noise) < 1e-6
         silent = prior_loss(lambda diffused, _: 0 * diffused, images, times, noise)
         assert silent == pytest.approx(noise.square().mean())
+
+    @pytest.mark.parametrize("time", [0, 100, 500, 999])
+    def test_with_emphasis_the_output_of_a_preconditioned_network_counts_alike(self, time):
+        images, noise = torch.rand(8, 3, 8, 8) * 2 - 1, torch.randn(8, 3, 8, 8)
+        times, signal = torch.full((8,), time), ALPHA_BARS[time].double()
+        spread = noise_spread(signal.expand(1, 1, 1, 1), 8, 8)
+
+        def off_by_a_tenth(diffused, _):
+            return (noise.double() - expected_noise(diffused, signal)) / spread + 0.1
+
+        denoiser = as_denoiser(off_by_a_tenth, preconditioning="natural")
+        loss = prior_loss(denoiser, images.double(), times, noise.double(), emphasis=1.0)
+        assert loss.item() == pytest.approx(0.01, rel=1e-3)
 
 
 class TestAverage:
@@ -195,6 +208,23 @@ class TestLearners:
             torch.rand(5)
             found.append(second.step(0.0))
         assert found == expected
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({}, (0.9, 1.1)),  # the variance of the noise
+            ({"preconditioning": "natural"}, (0.02, 0.1)),  # of what flat images hide of it
+            ({"preconditioning": "natural", "emphasis": 1.0}, (0.5, 1.5)),  # in units of spread
+        ],
+    )
+    def test_an_untrained_prior_knows_what_its_options_say(self, options, expected):
+        learner = prior_learner(**options)
+        with torch.no_grad():
+            for parameter in learner.descent.network.parameters():
+                parameter.zero_()
+        learner.descent.options = replace(QUICK, learning_rate=0.0)
+        losses = [learner.step(0.0)["loss"] for _ in range(40)]
+        assert expected[0] < sum(losses) / 40 < expected[1]
 
     @pytest.mark.parametrize("name", ["prior", "ndm"])
     def test_loss_falls(self, name):

@@ -26,6 +26,7 @@ from invbench.images import from_signed, to_signed
 from invbench.models import Method
 from invbench.models.ddrm_jpeg import DdrmJpegOptions, DdrmJpegSampler
 from invbench.models.diffusion import (
+    PriorConfig,
     alpha_bar,
     as_denoiser,
     noise_level,
@@ -177,9 +178,9 @@ def _block_means(size: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class DdrmSampler:
-    """Sample by `restore` with a network as prior."""
+    """Sample by `restore`."""
 
-    network: nn.Module
+    denoiser: Denoiser
     task: str
     options: DdrmOptions
 
@@ -193,7 +194,7 @@ class DdrmSampler:
         factor = 16 if self.task == "sr16" else 1
         height, width = (factor * size for size in observation.shape[-2:])
         restored = restore(
-            as_denoiser(self.network),
+            self.denoiser,
             to_signed(observation),
             decompose(self.task, self.options.operator, height, width),
             shape=(3, height, width),
@@ -208,12 +209,12 @@ class DdrmConfig:
     """A prior, and how it is used for a task.
 
     Attributes:
-        prior: sizes of the network, which knows no task; a checkpoint fits if this agrees.
+        prior: which knows no task; a checkpoint fits if this agrees.
         task: task id.
         sampling: how to sample; JPEG has a method of its own.
     """
 
-    prior: GuidedUnetConfig | SimpleUnetConfig
+    prior: PriorConfig
     task: str
     sampling: DdrmOptions | DdrmJpegOptions
 
@@ -223,7 +224,7 @@ _SIZES = {
     "small": {"sr16": 128, "colorization": 128, "decompression": 128},
     "official": {"sr16": 512, "colorization": 512, "decompression": 512},
 }
-_PRIORS = {
+_NETWORKS = {
     ("tiny", 64): GuidedUnetConfig(
         channels=32,
         multipliers=(1, 2, 2),
@@ -261,22 +262,26 @@ def configure_ddrm(task: str, name: str) -> DdrmConfig:
     Raises:
         UnknownNameError: for an unknown task or configuration.
     """
+    prior = PriorConfig(
+        network=_NETWORKS[name, _size(task, name)],
+        preconditioning="none" if name == "official" else "natural",
+    )
     sampling = DdrmJpegOptions() if task == "decompression" else DdrmOptions()
-    return DdrmConfig(prior=_PRIORS[name, _size(task, name)], task=task, sampling=sampling)
+    return DdrmConfig(prior=prior, task=task, sampling=sampling)
 
 
 def build_prior(config: DdrmConfig) -> nn.Module:
     """Build an untrained prior."""
-    if isinstance(config.prior, SimpleUnetConfig):
-        return SimpleUnet(config.prior)
-    return GuidedUnet(config.prior)
+    sizes = config.prior.network
+    return SimpleUnet(sizes) if isinstance(sizes, SimpleUnetConfig) else GuidedUnet(sizes)
 
 
 def make_sampler(network: nn.Module, config: DdrmConfig) -> Sampler:
     """Wrap a prior as the sampler of the configured task."""
+    denoiser = as_denoiser(network, preconditioning=config.prior.preconditioning)
     if isinstance(config.sampling, DdrmJpegOptions):
-        return DdrmJpegSampler(network, config.sampling)
-    return DdrmSampler(network, config.task, config.sampling)
+        return DdrmJpegSampler(denoiser, config.sampling)
+    return DdrmSampler(denoiser, config.task, config.sampling)
 
 
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

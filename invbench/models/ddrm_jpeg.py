@@ -18,7 +18,6 @@ from invbench.models.diffusion import (
     Denoiser,
     Noise,
     alpha_bar,
-    as_denoiser,
     predict_clean,
     time_pairs,
 )
@@ -28,7 +27,7 @@ from invbench.seeding import randn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +99,9 @@ def restore_jpeg(
 
 @dataclass(frozen=True)
 class DdrmJpegSampler:
-    """Sample by `restore_jpeg` with a network as prior."""
+    """Sample by `restore_jpeg`."""
 
-    network: nn.Module
+    denoiser: Denoiser
     options: DdrmJpegOptions
 
     @property
@@ -114,7 +113,7 @@ class DdrmJpegSampler:
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
         restored = restore_jpeg(
-            as_denoiser(self.network),
+            self.denoiser,
             to_signed(observation),
             noise=partial(randn, generators, device=observation.device),
             options=self.options,

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from invbench.models.natural import expected_noise, noise_spread
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from invbench.networks.guided_unet import GuidedUnetConfig
+    from invbench.networks.simple_unet import SimpleUnetConfig
+
+Preconditioning = Literal["none", "natural"]
 
 Denoiser = Callable[["Tensor", "Tensor"], "Tensor"]
 """Predicts the noise in images ``[N, 3, H, W]`` diffused for times ``[N]``."""
@@ -24,6 +32,19 @@ Noise = Callable[[Sequence[int]], "Tensor"]
 TIMES = 1000
 BETAS = torch.linspace(1e-4, 2e-2, TIMES, dtype=torch.float64).float()
 ALPHA_BARS = (1 - BETAS).cumprod(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig:
+    """What the weights of a prior mean.
+
+    Attributes:
+        network: sizes; they know no task.
+        preconditioning: see `as_denoiser`.
+    """
+
+    network: GuidedUnetConfig | SimpleUnetConfig
+    preconditioning: Preconditioning = "none"
 
 
 def alpha_bar(time: int) -> float:
@@ -72,11 +93,25 @@ def predict_clean(images: Tensor, noise: Tensor, time: int) -> Tensor:
     return (images - math.sqrt(1 - signal) * noise) / math.sqrt(signal)
 
 
-def as_denoiser(network: nn.Module) -> Denoiser:
-    """Wrap a network as a denoiser: whole times are given as numbers, a learned variance is cut."""
+def as_denoiser(network: nn.Module, *, preconditioning: Preconditioning = "none") -> Denoiser:
+    """Wrap a network as a denoiser: whole times are given as numbers, a learned variance is cut.
+
+    Args:
+        network: maps images ``[N, 3, H, W]`` and times ``[N]`` to ``[N, 3 or 6, H, W]``.
+        preconditioning: "none" takes the output for the noise, as published. "natural" departs
+            from that: the output adds to the noise that `natural.expected_noise` finds, in units
+            of what is unexpected. Where noise hides the image, an error of the noise is enlarged
+            by ``sqrt((1 - a) / a)`` in the image, up to 157 times; in these units an error of the
+            output never becomes more than the spread of photographs.
+    """
 
     def denoise(images: Tensor, times: Tensor) -> Tensor:
         noise: Tensor = network(images, times.float())[:, :3]
         return noise
 
-    return denoise
+    def denoise_preconditioned(images: Tensor, times: Tensor) -> Tensor:
+        signal = ALPHA_BARS.to(images.device)[times][:, None, None, None]
+        spread = noise_spread(signal, *images.shape[-2:])
+        return expected_noise(images, signal) + spread * denoise(images, times)
+
+    return denoise if preconditioning == "none" else denoise_preconditioned

@@ -1,0 +1,74 @@
+"""What noise to expect in a diffused photograph, before any network has looked at it.
+
+Photographs are modelled as Gaussian and stationary: independent along a gray and two colour axes,
+with a power that falls with frequency in the same way at all sizes. Of the noise in
+``x = sqrt(a) image + sqrt(1 - a) noise`` that leaves little to learn where the image is slow: a
+mean colour is known well below a noise that hides every pixel.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Measured on crops of photographs at 64x64 and 128x128, whose powers agree within 2 % from 1 to
+# 20 cycles an image: 0.0311 of gray, 0.0010 and 0.0018 of the colours, falling by k^-2.38 to -2.41.
+EXPONENT = 2.4
+POWERS = (0.031, 0.0014, 0.0014)
+MEAN_CYCLES = 0.5  # at which the power of the mean is read: the means' variance is 0.16
+
+
+@cache
+def color_axes() -> Tensor:
+    """Return the axes ``[3, 3]`` in rows: gray, red against green, and both against blue."""
+    axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]])
+    return torch.nn.functional.normalize(axes)
+
+
+@cache
+def power_spectrum(height: int, width: int) -> Tensor:
+    """Return the expected power ``[3, H, W]`` of an image in [-1, 1] on each color axis.
+
+    ``P(k) = H W p max(k, 1/2)^-2.4`` for k cycles an image, in the order and with the scale of
+    ``torch.fft.fft2(..., norm="ortho")``.
+    """
+    rows = torch.fft.fftfreq(height, d=1 / height)[:, None]
+    columns = torch.fft.fftfreq(width, d=1 / width)
+    cycles = (rows.square() + columns.square()).sqrt().clamp(min=MEAN_CYCLES)
+    spectrum: Tensor = torch.tensor(POWERS)[:, None, None] * cycles.pow(-EXPONENT)
+    return height * width * spectrum
+
+
+def expected_noise(images: Tensor, signal: Tensor) -> Tensor:
+    """Return the expectation of the noise given ``images``: a linear filter of them.
+
+    Along each axis and frequency of power P it is ``sqrt(1 - a) x / (a P + 1 - a)``.
+
+    Args:
+        images: diffused images ``[N, 3, H, W]``.
+        signal: a, ``[N, 1, 1, 1]`` in (0, 1).
+    """
+    axes = color_axes().to(images)
+    power = power_spectrum(*images.shape[-2:]).to(images)
+    spectrum = torch.fft.fft2(torch.einsum("kc,nchw->nkhw", axes, images), norm="ortho")
+    spectrum = spectrum * (1 - signal).sqrt() / (signal * power + 1 - signal)
+    return torch.einsum("kc,nkhw->nchw", axes, torch.fft.ifft2(spectrum, norm="ortho").real)
+
+
+def noise_spread(signal: Tensor, height: int, width: int) -> Tensor:
+    """Return the standard deviation of the noise about its expectation, over all pixels alike.
+
+    Its square is the mean of ``a P / (a P + 1 - a)`` over axes and frequencies.
+
+    Args:
+        signal: a, ``[N, 1, 1, 1]`` in (0, 1).
+        height: of the images.
+        width: of the images.
+    """
+    power = signal * power_spectrum(height, width).to(signal)
+    return (power / (power + 1 - signal)).mean(dim=(1, 2, 3), keepdim=True).sqrt()
