@@ -6,8 +6,7 @@ DDRM holds its samples to the observation through the operator's singular basis.
 has operators of its own: a gray that is the mean of the channels, and bicubic weights mirrored at
 the border, or plain block means, for super-resolution. The same weights, noise and photographs are
 used with each, and reobservations made with the benchmark's operator. Without any network, the
-last column compares both operators on the photographs themselves: the most that samples can reach
-which agree perfectly with the observation through the wrong one.
+last column compares both operators on the photographs themselves: how far apart they are.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from invbench.data.photos import photos
 from invbench.images import from_uint8
 from invbench.metrics import psnr
 from invbench.models.checkpoints import load_weights, prepare
-from invbench.models.ddrm import DdrmOptions, DdrmSampler, decompose
+from invbench.models.ddrm import DdrmOptions, decompose
 from invbench.models.registry import get_method
 from invbench.profiles import get_profile
 from invbench.sampling import draw
@@ -59,7 +58,6 @@ def main():
         for name in operators:
             changed = replace(config, sampling=DdrmOptions(operator=name))
             sampler = method.sampler(network, changed)
-            assert isinstance(sampler, DdrmSampler)
             scores, alone = [], []
             for photo in photos(size, options.images):
                 target = from_uint8(photo.pixels)

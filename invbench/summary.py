@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from invbench.scoring import ImageScores
-    from invbench.uncertainty import Rule
+    from invbench.uncertainty import CrossCalibration, Rule
 
 ALPHA = 0.1  # the risk that calibration allows: 1 - LEVEL
 CONFIDENCE = 0.95  # of every confidence interval, and of the band that decides on calibration
@@ -147,6 +147,20 @@ def _spread_skill(
     return _estimate(np.stack([variance, error], axis=1), groups, ratio)
 
 
+def calibrate_on_others(curve: RiskCurve, groups: Sequence[str]) -> CrossCalibration:
+    """Calibrate each photograph on all others, without a guarantee: the study's protocol.
+
+    Raises:
+        InvalidSplitError: for fewer than two photographs.
+    """
+    return cross_calibrate(
+        curve,
+        leave_one_group_out(groups),
+        groups=groups,
+        calibrator=lambda seen: uncertified(seen, alpha=ALPHA),
+    )
+
+
 def _calibration(curve: RiskCurve, groups: Sequence[str]) -> dict[str, Any]:
     """Calibrate with a guarantee on all photographs, and without one on all but the scored.
 
@@ -157,12 +171,7 @@ def _calibration(curve: RiskCurve, groups: Sequence[str]) -> dict[str, Any]:
         "guaranteed": asdict(rcps_hb(curve.select(range(len(groups)), groups), alpha=ALPHA))
     }
     if len(set(groups)) > 1:
-        crossed = cross_calibrate(
-            curve,
-            leave_one_group_out(groups),
-            groups=groups,
-            calibrator=lambda seen: uncertified(seen, alpha=ALPHA),
-        )
+        crossed = calibrate_on_others(curve, groups)
         losses = np.concatenate(crossed.losses)
         record["leave_one_photo_out"] = {
             "coverage": float(1 - losses.mean()),

@@ -64,7 +64,7 @@ def test_half_precision_is_all_that_is_lost(saved):
     [
         ({"task": "decompression"}, "holds chimle-sr16, not chimle-decompression"),
         ({"model": "cimle"}, "holds chimle-sr16, not cimle-sr16"),
-        ({"configuration": "small"}, "other sizes"),
+        ({"configuration": "small"}, "another configuration"),
     ],
     ids=["task", "model", "configuration"],
 )
@@ -125,7 +125,7 @@ def test_any_change_of_size_changes_the_description(saved):
         config=replace(network.config, feature_scales=(0.2, 0.1, 0.1)),
         card={},
     )
-    with pytest.raises(ForeignCheckpointError, match="other sizes"):
+    with pytest.raises(ForeignCheckpointError, match="another configuration"):
         load(path)
 
 

@@ -149,7 +149,16 @@ class TestUncertaintyVerb:
     def test_intervals_are_calibrated_on_other_photographs(self):
         n_samples, crops, device = 10, photos(32, 9), torch.device("cpu")
         assert crops[0].group == crops[8].group
-        found = interval_images(blurred, "colorization", crops, device, n_samples=n_samples, seed=3)
+        chunks = []
+
+        def sampler(observation, generators):
+            chunks.append(len(generators))
+            return blurred(observation, generators)
+
+        found = interval_images(
+            sampler, "colorization", crops, device, n_samples=n_samples, chunk_size=4, seed=3
+        )
+        assert max(chunks) == 4
         operator = get_task("colorization").operator
         targets = [from_uint8(photo.pixels) for photo in crops]
         samples = [

@@ -143,8 +143,8 @@ def load_checkpoint(
         raise ForeignCheckpointError(f"{path}: holds {metadata['stem']}, not {stem}")
     if metadata["configuration"] != describe(method.network_config(config)):
         raise ForeignCheckpointError(
-            f"{path}: was built with other sizes than configuration {configuration!r}; "
-            "choose the profile it was trained for"
+            f"{path}: was built with another configuration than {configuration!r} is now; "
+            "choose the profile it was trained for, or train it again"
         )
     network = method.build(config)
     _fill(network, weights, path)

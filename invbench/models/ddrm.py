@@ -209,7 +209,7 @@ class DdrmConfig:
     """A prior, and how it is used for a task.
 
     Attributes:
-        prior: which knows no task; a checkpoint fits if this agrees.
+        prior: it knows no task; a checkpoint fits if this agrees.
         task: task id.
         sampling: how to sample; JPEG has a method of its own.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 VALIDATION_SHARE = 0.25
-"""Largest part of the time of training that validation may take, but for the last one."""
+"""No validation begins, but for the last, while those before took more of the time of training."""
 
 
 class DivergedError(InvbenchError, ArithmeticError):
@@ -91,7 +91,7 @@ def train(
         budget: when to stop.
         folder: where state and log go.
         validate: scores the network, the last time at the end.
-        validations: how often; fewer where they would take more than `VALIDATION_SHARE`.
+        validations: how often; fewer where they take long, see `VALIDATION_SHARE`.
         save_every_seconds: time between two saves of the state; a kill loses at most this.
         device: for the clock, see `Budget`.
 

@@ -43,8 +43,8 @@ class MsganOptions:
         l1_weight: of mean |first output - target|.
         mode_seeking_weight: of the regularizer.
         mode_seeking_floor: added to the ratio of which the regularizer is the inverse. With the
-            published 1e-5 it starts near 300, when codes hardly show in the outputs, and drives
-            those to their bounds before they follow the input; short runs do not recover.
+            published 1e-5 it starts near 300, when codes hardly show in the outputs, and in short
+            runs these then hardly follow the input.
         dropout: whether the generator's dropout is on while training.
         learning_rate: of Adam; constant for half of the run, then falling linearly to zero.
         betas: of Adam.

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from invbench.data import Photo
     from invbench.models import Sampler
     from invbench.report.figures import IntervalImages
+    from invbench.uncertainty import Interval
     from invbench.verbs import AddParser
 
 SHOWN = 4
-RISK = 0.1  # that calibration allows, as in the suite
 
 
 def add(add_parser: AddParser) -> None:
@@ -56,7 +56,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         images = photos(profile.sizes[task.name], arguments.images or profile.n_images)
         methods = {
             model: interval_images(
-                sampler, task.name, images, device, n_samples=n_samples, seed=arguments.seed
+                sampler,
+                task.name,
+                images,
+                device,
+                n_samples=n_samples,
+                chunk_size=profile.chunk_size,
+                seed=arguments.seed,
             )
             for model, sampler in samplers.items()
         }
@@ -76,6 +82,7 @@ def interval_images(
     device: torch.device,
     *,
     n_samples: int,
+    chunk_size: int,
     seed: int,
 ) -> IntervalImages:
     """Calibrate the intervals of each photograph on the others, and keep the first few.
@@ -86,6 +93,7 @@ def interval_images(
         images: of at least two photographs.
         device: where the sampler is.
         n_samples: samples an image.
+        chunk_size: samples drawn in one call of the sampler.
         seed: as in the suite, whose samples these are.
 
     Raises:
@@ -97,17 +105,12 @@ def interval_images(
     from invbench.images import from_uint8
     from invbench.report.figures import IntervalImages
     from invbench.sampling import draw
+    from invbench.summary import calibrate_on_others
     from invbench.tasks import get_task
-    from invbench.uncertainty import (
-        Additive,
-        cross_calibrate,
-        interval,
-        leave_one_group_out,
-        risk_curve,
-        uncertified,
-    )
+    from invbench.uncertainty import Additive, interval, risk_curve
 
-    operator, found, needed = get_task(task).operator, [], []
+    operator, needed = get_task(task).operator, []
+    found: list[tuple[Additive, Interval]] = []
     for photo in images:
         target = from_uint8(photo.pixels.to(device))
         samples = draw(
@@ -118,21 +121,18 @@ def interval_images(
             size=(target.shape[-2], target.shape[-1]),
             n_samples=n_samples,
             seed=seed,
+            chunk_size=chunk_size,
         )[0]
         scaling, bands = Additive(samples.mean(dim=0)), interval(samples)
         needed.append(scaling.needed_factors(bands, target).flatten().cpu().numpy())
-        found.append((scaling, bands))
+        if len(found) < SHOWN:
+            found.append((scaling, bands))
 
-    groups = [photo.group for photo in images]
-    factors = cross_calibrate(
-        risk_curve(np.stack(needed), scaling="additive"),
-        leave_one_group_out(groups),
-        groups=groups,
-        calibrator=lambda seen: uncertified(seen, alpha=RISK),
-    ).factors(len(images))
+    curve = risk_curve(np.stack(needed), scaling="additive")
+    crossed = calibrate_on_others(curve, [photo.group for photo in images])
     sizes = []
-    for (scaling, bands), factor in zip(found[:SHOWN], factors, strict=False):
+    for (scaling, bands), factor in zip(found, crossed.factors(len(images)), strict=False):
         scaled = scaling.scaled(bands, float(factor))
         sizes.append(scaled.upper - scaled.lower)
-    means = torch.stack([scaling.center for scaling, _ in found[:SHOWN]])
+    means = torch.stack([scaling.center for scaling, _ in found])
     return IntervalImages(means.cpu().numpy(), torch.stack(sizes).cpu().numpy())
