@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from invbench.gate import GateReport
-from invbench.report.gate_tables import gate_lines
+from invbench.report import gate_lines
 
 REPORT = pytest.StashKey[GateReport]()
 

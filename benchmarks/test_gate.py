@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from invbench.gate import Verdict, compare, find_baseline, read_snapshot, write_report
-from invbench.gate.baselines import baseline_file
-from invbench.options import Options
+from invbench.gate import (
+    Verdict,
+    baseline_file,
+    compare,
+    find_baseline,
+    read_snapshot,
+    write_report,
+)
+from invbench.suite import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from invbench.cases import Case
     from invbench.gate import Comparison, GateReport, Snapshot
-    from invbench.suite import Suite
+    from invbench.models import Case
+    from invbench.suite.session import Suite
 
 # Options that make a run's scores other than its profile's, whatever the models do
 BINDING = ("images", "samples", "data", "seed", "dtype", "lpips_net")

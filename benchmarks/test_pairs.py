@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from invbench.timing import synchronized_clock
+from invbench.machine import synchronized_clock
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from invbench.cases import Case
-    from invbench.suite import Suite
+    from invbench.models import Case
+    from invbench.suite.session import Suite
 
 
 @pytest.mark.benchmark(timer=synchronized_clock)

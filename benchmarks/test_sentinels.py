@@ -12,7 +12,7 @@ import pytest
 
 from invbench.data.synthetic import GaussianField
 from invbench.operators import LinearBicubic, LinearGray
-from invbench.report.tables import align
+from invbench.report import align
 from invbench.sentinels import (
     BATTERY,
     SENTINELS,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from invbench.cases import Case
-from invbench.environment import lasting_facts
 from invbench.errors import InvalidRecordError, InvbenchError, MissingCheckpointError
-from invbench.options import Options, add_options
-from invbench.report.tables import run_table
-from invbench.store import RunStore
-from invbench.suite import Suite, default_results
+from invbench.machine import lasting_facts
+from invbench.models import Case
+from invbench.report import run_table
+from invbench.runs import RunStore
+from invbench.suite import Options, add_options
+from invbench.suite.session import Suite, default_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ _SUITE = pytest.StashKey[Suite]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options of `options.Options`."""
+    """Declare the options of `suite.options.Options`."""
     add_options(parser.getgroup("invbench").addoption, prefix=PREFIX)
 
 

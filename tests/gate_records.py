@@ -10,8 +10,8 @@ from run_records import case_record
 
 from invbench.gate import Snapshot
 from invbench.gate.snapshots import from_entry, to_entry
-from invbench.records import MetricRecord
-from invbench.store import RunStore
+from invbench.runs.records import MetricRecord
+from invbench.runs.store import RunStore
 
 METRICS = {"psnr": (28.0, 4.0, True), "ssim": (0.8, 0.05, True), "lpips_random": (0.1, 0.05, False)}
 CASES = ("chimle-sr16", "chimle-colorization", "ddrm-sr16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from invbench.records import (
+from invbench.runs.records import (
     CaseRecord,
     Check,
     IntervalRecord,

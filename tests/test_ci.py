@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from invbench.cli import _parser
-from invbench.options import Options
+from invbench.suite.options import Options
 
 ROOT = Path(__file__).parents[1]
 ACTION = (ROOT / "action.yml").read_text()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "parity.py"
+PATH = Path(__file__).parents[1] / "benchmarks" / "studies" / "parity.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Sets of target images. Every image has an id and the group it must not be parted from.
+"""On which images? Sets of targets; each has an id and the group it must not be parted from.
 
 A data set is a sequence of `Photo`; images of one group (crops of one photograph) always stay on
 the same side of a split between calibration and test.
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+__all__ = ["Photo", "digest"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,7 @@ import numpy as np
 from scipy.stats import false_discovery_control, norm
 
 from invbench.gate.pairs import ALL_METRICS, Fact, Mismatch, Pair, pair_runs
-from invbench.gate.verdicts import Comparison, GateReport, Mode, Verdict
-from invbench.statistics import (
+from invbench.gate.statistics import (
     N_FLIPS,
     check_alpha,
     max_t,
@@ -25,6 +24,7 @@ from invbench.statistics import (
     minimum_detectable_effect,
     standard_errors,
 )
+from invbench.gate.verdicts import Comparison, GateReport, Mode, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from invbench.gate.snapshots import Snapshot
-    from invbench.records import CaseRecord, IntervalRecord
+    from invbench.runs import CaseRecord, IntervalRecord
 
 ALL_METRICS = "all"
 

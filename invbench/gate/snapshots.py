@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
-from invbench.records import CaseRecord, from_json, to_json
-from invbench.store import RunStore
+from invbench.runs import CaseRecord, RunStore, from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import bootstrap, ttest_ind
 
 from invbench.errors import InvalidRecordError
-from invbench.statistics import holm
+from invbench.gate.statistics import holm
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from invbench.exit_codes import ExitCode
 from invbench.files import atomic_write
-from invbench.records import finite
+from invbench.runs import finite
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""Scores of validity: how near the reobservations of samples are to their observation.
+"""How near are images to each other? Scores of reobservations against their observation.
 
 Every metric takes ``reobservations [..., K, c, h, w]`` and an ``observation [..., c, h, w]``, and
 returns one number per image and sample, ``[..., K]``; averaging is somebody else's job.

@@ -6,8 +6,8 @@ target, and code to output to code (`training.bicyclegan`).
 
 from __future__ import annotations
 
-from invbench.models import Method
 from invbench.models.gan import UnetSampler, build_unet, configure_unet, rename_official
+from invbench.models.method import Method
 
 __all__ = ["METHOD", "rename_official"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from invbench.models import Method, Sampler
+    from invbench.models.method import Method, Sampler
 
 FORMAT = "invbench.checkpoint/1"
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from invbench.models import Method
 from invbench.models.imle import TowerSampler, build_tower, configure_tower, rename_official
+from invbench.models.method import Method
 
 METHOD = Method(
     name="cimle",

@@ -23,7 +23,6 @@ from torch.nn import functional
 
 from invbench.errors import UnknownNameError
 from invbench.images import from_signed, to_signed
-from invbench.models import Method
 from invbench.models.ddrm_jpeg import DdrmJpegOptions, DdrmJpegSampler
 from invbench.models.diffusion import (
     PriorConfig,
@@ -33,8 +32,8 @@ from invbench.models.diffusion import (
     predict_clean,
     time_pairs,
 )
-from invbench.networks.guided_unet import GuidedUnet, GuidedUnetConfig
-from invbench.networks.simple_unet import SimpleUnet, SimpleUnetConfig
+from invbench.models.method import Method
+from invbench.networks import GuidedUnet, GuidedUnetConfig, SimpleUnet, SimpleUnetConfig
 from invbench.operators import SVD, LinearBicubic, LinearGray, SeparableSVD, mirrored_bicubic_matrix
 from invbench.seeding import randn
 
@@ -44,8 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from invbench.models import Sampler
     from invbench.models.diffusion import Denoiser, Noise
+    from invbench.models.method import Sampler
 
 ROUNDING_STD = 2 / 255 / math.sqrt(12)
 """Standard deviation of rounding to 8 bits, in [-1, 1]."""

@@ -18,8 +18,7 @@ from invbench.models.natural import expected_noise, noise_spread
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from invbench.networks.guided_unet import GuidedUnetConfig
-    from invbench.networks.simple_unet import SimpleUnetConfig
+    from invbench.networks import GuidedUnetConfig, SimpleUnetConfig
 
 Preconditioning = Literal["none", "natural"]
 

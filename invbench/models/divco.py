@@ -6,8 +6,8 @@ Outputs of nearby codes are to be told apart from outputs of distant ones by the
 
 from __future__ import annotations
 
-from invbench.models import Method
 from invbench.models.gan import UnetSampler, build_unet, configure_unet, rename_official
+from invbench.models.method import Method
 
 __all__ = ["METHOD", "rename_official"]
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from invbench.errors import UnknownNameError
 from invbench.images import from_signed, from_uint8, to_signed, to_uint8
-from invbench.networks.initialization import initialize_xavier
-from invbench.networks.unet import InputUnet, Unet, UnetConfig
+from invbench.networks import InputUnet, Unet, UnetConfig, initialize_xavier
 from invbench.operators import resize_bicubic
 from invbench.seeding import randn
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from invbench.colorspaces import gray_to_lightness, lab_to_rgb
 from invbench.errors import UnknownNameError
 from invbench.images import from_uint8, to_uint8
-from invbench.networks.tower import Form, Tower, TowerConfig, initialize
+from invbench.networks import Form, Tower, TowerConfig, gray_to_lightness, initialize, lab_to_rgb
 from invbench.operators import resize_bicubic
 from invbench.seeding import randn
 

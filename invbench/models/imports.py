@@ -33,7 +33,7 @@ from invbench.models.checkpoints import save_checkpoint
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from invbench.models import Method
+    from invbench.models.method import Method
 
 State = dict[str, Tensor]
 

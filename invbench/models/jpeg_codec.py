@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from invbench.errors import InvalidImagesError
-from invbench.operators.jpeg import quantization_tables
+from invbench.operators import quantization_tables
 
 if TYPE_CHECKING:
     from torch import Tensor

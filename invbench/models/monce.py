@@ -13,12 +13,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from invbench.images import from_signed
-from invbench.models import Method
 from invbench.models.gan import ENLARGE, check_names, condition, drop_statistics
-from invbench.networks.dropout import draw_masks
-from invbench.networks.initialization import initialize_xavier
-from invbench.networks.resnet import ResnetConfig, ResnetGenerator
-from invbench.networks.resnet_cat import ResnetCatConfig, ResnetCatGenerator
+from invbench.models.method import Method
+from invbench.networks import (
+    ResnetCatConfig,
+    ResnetCatGenerator,
+    ResnetConfig,
+    ResnetGenerator,
+    draw_masks,
+    initialize_xavier,
+)
 from invbench.seeding import randn
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch import nn
 
-    from invbench.networks.paired_unet import PairedUnetConfig
+    from invbench.networks import PairedUnetConfig
 
 _Time = TypeVar("_Time", float, Tensor)
 

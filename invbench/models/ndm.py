@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from torch.nn import functional
 
 from invbench.errors import UnknownNameError
-from invbench.models import Method
+from invbench.models.method import Method
 from invbench.models.multispeed import JointScore, JointScoreConfig, VarianceExploding
 from invbench.models.ndm_samplers import (
     GeometricMean,
@@ -27,7 +27,7 @@ from invbench.models.ndm_samplers import (
     sample_geometric_mean,
     sample_predictor_corrector,
 )
-from invbench.networks.paired_unet import PairedUnet, PairedUnetConfig
+from invbench.networks import PairedUnet, PairedUnetConfig
 from invbench.seeding import randn
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from invbench.errors import UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from invbench.models import Method
+    from invbench.models.method import Method
 
 MODELS = ("bicyclegan", "msgan", "divco", "monce", "ddrm", "ndm", "cimle", "chimle")
 

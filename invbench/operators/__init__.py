@@ -1,4 +1,4 @@
-"""The forward processes: from images to what a sampler is given to see.
+"""What does a sampler get to see? The forward processes, from images to observations.
 
 The exact operators are bit-exact with Pillow on 8-bit images, whatever the device and the batch;
 the linear ones are their unrounded cousins, for methods that need adjoints and singular values.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from invbench.records import CaseRecord
+    from invbench.runs import CaseRecord
 
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "width": 3}
 """The scores that the study reports, with the digits that they are shown with."""

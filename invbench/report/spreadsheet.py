@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from invbench.records import CaseRecord
+    from invbench.runs import CaseRecord
 
 INTERVAL = ("level", "rule", "coverage", "ideal_coverage", "mean_width", "winkler")
 THROUGHPUT = ("samples_per_second", "nfe", "peak_allocated_bytes", "environment_key")

@@ -13,8 +13,7 @@ from invbench.report.tables import case_row, headings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from invbench.records import CaseRecord, TimingCase
-    from invbench.store import RunStore
+    from invbench.runs import CaseRecord, RunStore, TimingCase
 
 SPEED_HEADINGS = ("case", "samples/s", "slowest", "fastest", "processes", "weights", "measured on")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from invbench.records import CaseRecord
+    from invbench.runs import CaseRecord
 
 HEADINGS = (
     "case",

@@ -1,4 +1,4 @@
-"""Samplers with a known defect, one that is exact, and the checks that tell them apart.
+"""Would a broken sampler be found? Samplers with a known defect, and the checks for it.
 
 >>> from invbench.data.synthetic import GaussianField
 >>> from invbench.operators import LinearGray

@@ -13,9 +13,7 @@ from scipy.special import ndtri
 from scipy.stats import beta, kstwo, t
 from torch.nn import functional
 
-from invbench.uncertainty import role_test, tarp_test
-from invbench.uncertainty.quantiles import position
-from invbench.uncertainty.roles import band_of
+from invbench.uncertainty import band_of, position, role_test, tarp_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from invbench.operators import LinearBicubic, LinearGray
-from invbench.operators.resize import bicubic_matrix
+from invbench.operators import LinearBicubic, LinearGray, bicubic_matrix
 from invbench.seeding import generator, randn, sample_seed
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ class World:
         return sample_seed(self.seed, "sentinels", str(image), index)
 
     def sample(self, sampler: Sampler, n_samples: int) -> Tensor:
-        """Draw ``[N, K, 3, H, W]``; unlike `sampling.draw` round nothing and refuse nothing."""
+        """Draw ``[N, K, 3, H, W]``; unlike `evaluation.draw` round nothing and refuse nothing."""
         rows = [(i, k) for i in range(len(self.targets)) for k in range(n_samples)]
         generators = [generator(self.sample_seed(*row)) for row in rows]
         samples = sampler(self.observations.repeat_interleave(n_samples, 0), generators)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from invbench.models.diffusion import Denoiser, PriorConfig
     from invbench.models.multispeed import JointScoreConfig
     from invbench.models.ndm import NdmConfig
-    from invbench.networks.paired_unet import PairedUnet
+    from invbench.networks import PairedUnet
     from invbench.training.pairs import Pairs
 
 _FIRST_TIME = 1e-5

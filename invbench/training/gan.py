@@ -8,16 +8,14 @@ import torch
 from torch.nn import functional
 
 from invbench.errors import InvbenchError, MissingDataError
-from invbench.networks.dropout import draw_masks
-from invbench.networks.initialization import initialize_xavier
-from invbench.networks.unet import Unet
+from invbench.networks import Unet, draw_masks, initialize_xavier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
-    from invbench.networks.unet import InputUnet
+    from invbench.networks import InputUnet
     from invbench.training.pairs import Pairs
 
     Generate = Callable[[Tensor, Tensor], Tensor]

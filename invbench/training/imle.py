@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from invbench.networks.tower import Carry, Tower
+    from invbench.networks import Carry, Tower
     from invbench.training.distances import Features
     from invbench.training.pairs import Pairs
 

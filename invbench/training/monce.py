@@ -16,8 +16,7 @@ import torch
 from invbench.images import to_signed
 from invbench.models.gan import condition
 from invbench.models.monce import draw_noise
-from invbench.networks.patch_discriminator import DiscriminatorConfig, PatchDiscriminator
-from invbench.networks.patch_features import PatchProjector
+from invbench.networks import DiscriminatorConfig, PatchDiscriminator, PatchProjector
 from invbench.seeding import generator as seeded
 from invbench.training.contrast import Cost, monce, patch_nce
 from invbench.training.gan import (
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from invbench.networks.resnet import ResnetGenerator
-    from invbench.networks.resnet_cat import ResnetCatGenerator
+    from invbench.networks import ResnetCatGenerator, ResnetGenerator
     from invbench.training.pairs import Pairs
 
 

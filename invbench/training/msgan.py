@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from invbench.images import to_signed
 from invbench.models.gan import condition
-from invbench.networks.patch_discriminator import DiscriminatorConfig, MultiscaleDiscriminator
+from invbench.networks import DiscriminatorConfig, MultiscaleDiscriminator
 from invbench.seeding import generator as seeded
 from invbench.training.gan import (
     GanMode,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from invbench.networks.unet import InputUnet, Unet
+    from invbench.networks import InputUnet, Unet
     from invbench.training.pairs import Pairs
 
 

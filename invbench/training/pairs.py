@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from invbench.tasks import Task
+    from invbench.problems import Task
 
 
 @dataclass(frozen=True, eq=False)

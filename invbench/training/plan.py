@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from invbench.cases import CASES
-from invbench.models.registry import get_method
-from invbench.profiles import get_profile
+from invbench.models import CASES, get_method
+from invbench.problems import get_profile
 from invbench.training.loop import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from invbench.cases import Case
+    from invbench.models import Case
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,10 @@ from invbench.uncertainty.methods import (
     uncertified,
 )
 from invbench.uncertainty.published import conffusion_published, im2im_published
-from invbench.uncertainty.quantiles import Rule, pixel_quantiles
+from invbench.uncertainty.quantiles import Rule, pixel_quantiles, position
 from invbench.uncertainty.roles import (
     RoleTest,
+    band_of,
     pool_distances,
     role_coverage,
     role_energy,
@@ -93,6 +94,7 @@ __all__ = [
     "Rule",
     "Scaling",
     "Split",
+    "band_of",
     "bootstrap_over_images",
     "calibrate",
     "channel_coverage",
@@ -121,6 +123,7 @@ __all__ = [
     "other_targets",
     "pixel_quantiles",
     "pool_distances",
+    "position",
     "random_splits",
     "rank_histogram",
     "rcps_hb",

@@ -1,4 +1,4 @@
-"""The verbs of the command line, one file each: options in ``add``, one call in ``run``.
+"""What can be typed? The verbs of the command line, one file each: ``add`` and ``run``.
 
 Verbs import what they need when they run, so that those without numerics start at once.
 """
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from invbench.exit_codes import ExitCode
 
     AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
+
+__all__ = ["LPIPS_OPTIONS", "add_picture_options", "say", "verb"]
 
 LPIPS_OPTIONS = ("device", "lpips_net", "lpips_weights", "offline")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invbench.options import add_options
+from invbench.suite import add_options
 from invbench.verbs import say, verb
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Compare two runs image by image; the exit status says whether one is worse."""
     from invbench.files import atomic_write
     from invbench.gate import compare, compare_timings, read_snapshot, write_report
-    from invbench.report.gate_tables import gate_lines, gate_markdown
+    from invbench.report import gate_lines, gate_markdown
 
     baseline, candidate = read_snapshot(arguments.baseline), read_snapshot(arguments.candidate)
     alpha = arguments.alpha

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.options import add_options
+from invbench.suite import add_options
 from invbench.verbs import say, verb
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the facts about this machine that records keep."""
-    from invbench.environment import describe_environment, resolve_device
+    from invbench.machine import describe_environment, resolve_device
 
     say(json.dumps(describe_environment(resolve_device(arguments.device)), indent=1))
     return ExitCode.OK

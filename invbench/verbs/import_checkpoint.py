@@ -35,9 +35,9 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Import weights that a method's authors published; no code from the file is run."""
+    from invbench.models import get_method
     from invbench.models.imports import import_official
-    from invbench.models.registry import get_method
-    from invbench.training.cards import write_card
+    from invbench.training import write_card
 
     path, card = import_official(
         arguments.file,

@@ -23,8 +23,8 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Write what a run measured into a limits file."""
-    from invbench.limits import write_limits
-    from invbench.store import RunStore
+    from invbench.gate import write_limits
+    from invbench.runs import RunStore
 
     written = write_limits(arguments.file, RunStore(arguments.folder))
     say(f"{arguments.file}: limits of {written} cases")

@@ -20,10 +20,8 @@ def add(add_parser: AddParser) -> None:
 
 def run(_: argparse.Namespace) -> ExitCode:
     """List models, tasks, profiles and cases."""
-    from invbench.cases import CASES
-    from invbench.models.registry import MODELS
-    from invbench.profiles import PROFILES
-    from invbench.tasks import TASKS
+    from invbench.models import CASES, MODELS
+    from invbench.problems import PROFILES, TASKS
 
     say(f"models: {', '.join(MODELS)}")
     say(f"tasks: {', '.join(TASKS)}")

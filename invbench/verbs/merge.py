@@ -27,8 +27,7 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Put runs of parts of the suite, or of its shards, together as a new run."""
     from invbench.errors import ConflictingRunsError
-    from invbench.merging import merge
-    from invbench.store import RunStore
+    from invbench.runs import RunStore, merge
 
     try:
         count = merge([RunStore(folder) for folder in arguments.runs], RunStore(arguments.output))

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Print a run's scores beside the study's, as Markdown, and how their orders agree."""
     from invbench.errors import MissingDataError
     from invbench.report.paper import paper_report, read_paper
-    from invbench.store import RunStore
+    from invbench.runs import RunStore
 
     store = RunStore(arguments.folder)
     records = [record for name in store.case_ids() if (record := store.read_case(name))]

@@ -11,7 +11,7 @@ from invbench.verbs import say, verb
 if TYPE_CHECKING:
     import argparse
 
-    from invbench.store import RunStore
+    from invbench.runs import RunStore
     from invbench.verbs import AddParser
 
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Write a run as Markdown, as one HTML file or as a table of comma-separated values."""
     from invbench.errors import InvalidOptionError
     from invbench.files import atomic_write
-    from invbench.store import RunStore
+    from invbench.runs import RunStore
 
     unknown = [
         path.name for path in arguments.output if path.suffix not in {".md", ".html", ".csv"}
@@ -51,10 +51,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _write(store: RunStore, suffix: str) -> str:
+    from invbench.report import csv_report, markdown_report, read_records, summarize
     from invbench.report.html import html_report
-    from invbench.report.markdown import markdown_report
-    from invbench.report.spreadsheet import csv_report
-    from invbench.report.summary import read_records, summarize
 
     if suffix == ".csv":
         return csv_report(read_records(store))

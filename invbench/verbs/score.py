@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.options import add_options
+from invbench.suite import add_options
 from invbench.verbs import LPIPS_OPTIONS, say, verb
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Score samples that lie on disk; what cannot be scored is named and left out."""
-    from invbench.disk import Question, score_folder
-    from invbench.environment import resolve_device
+    from invbench.evaluation import Question, score_folder
+    from invbench.machine import resolve_device
     from invbench.metrics import load_lpips, validity_metrics
-    from invbench.report.tables import disk_table
-    from invbench.tasks import get_task
+    from invbench.problems import get_task
+    from invbench.report import disk_table
 
     task = get_task(arguments.task)
     lpips = load_lpips(

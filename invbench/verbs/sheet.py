@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.options import add_options
+from invbench.suite import add_options
 from invbench.verbs import add_picture_options, say, verb
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from invbench.models import Sampler
-    from invbench.profiles import Profile
+    from invbench.problems import Profile
     from invbench.report.contact_sheet import SheetRow
     from invbench.verbs import AddParser
 
@@ -37,12 +37,11 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw a few samples of every method and lay them out, a picture a task."""
-    from invbench.environment import resolve_device
     from invbench.files import atomic_write
-    from invbench.models.registry import MODELS
-    from invbench.profiles import get_profile
+    from invbench.machine import resolve_device
+    from invbench.models import MODELS
+    from invbench.problems import TASKS, get_profile
     from invbench.report.contact_sheet import contact_sheet, encode_png
-    from invbench.tasks import TASKS
 
     device, profile = resolve_device(arguments.device), get_profile(arguments.profile)
     for task in arguments.task or TASKS:
@@ -62,8 +61,7 @@ def load_samplers(
 ) -> dict[str, Sampler]:
     """Load the samplers of all methods that have weights in a folder."""
     from invbench.errors import MissingCheckpointError
-    from invbench.models.checkpoints import load_checkpoint
-    from invbench.models.registry import MODELS, get_method
+    from invbench.models import MODELS, get_method, load_checkpoint
 
     configuration, samplers = profile.configuration, {}
     for model in MODELS:
@@ -83,10 +81,10 @@ def draw_rows(
 ) -> Sequence[SheetRow]:
     """Draw the samplers' samples of scikit-image's first photographs, seeded as in the suite."""
     from invbench.data.photos import photos
+    from invbench.evaluation import draw
     from invbench.images import from_uint8
+    from invbench.problems import get_task
     from invbench.report.contact_sheet import SheetRow
-    from invbench.sampling import draw
-    from invbench.tasks import get_task
 
     operator, rows = get_task(task).operator, []
     for photo in photos(size, INPUTS):

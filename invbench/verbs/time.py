@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.options import Options, add_options
+from invbench.suite import Options, add_options
 from invbench.verbs import say, verb
 
 if TYPE_CHECKING:
     import argparse
 
-    from invbench.speed import Timed
-    from invbench.store import RunStore
+    from invbench.runs import RunStore
+    from invbench.suite.speed import Timed
     from invbench.verbs import AddParser
 
 OPTIONS = ("profile", "device", "dtype", "seed", "samples", "checkpoints", "data", "sampler")
@@ -44,12 +44,11 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Time a sampler in fresh processes, or its weights and others in turns."""
-    from invbench.cases import Case
-    from invbench.report.summary import SPEED_HEADINGS, speed_rows
-    from invbench.report.tables import align
-    from invbench.speed import Job, time_in_processes
-    from invbench.store import RunStore
-    from invbench.suite import default_results
+    from invbench.models import Case
+    from invbench.report import SPEED_HEADINGS, align, speed_rows
+    from invbench.runs import RunStore
+    from invbench.suite.session import default_results
+    from invbench.suite.speed import Job, time_in_processes
 
     output = arguments.output or default_results(Path.cwd())
     job = Job(
@@ -79,7 +78,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _store(store: RunStore, case_id: str, timed: Timed) -> None:
     """Add a timing to a run; a folder that is not one yet becomes a run of timings alone."""
-    from invbench.records import TimingRecord
+    from invbench.runs import TimingRecord
 
     if not (store.folder / "run.json").exists():
         store.write_run(asdict(replace(timed.run, selected_cases=())))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.options import add_options
+from invbench.suite import add_options
 from invbench.verbs import LPIPS_OPTIONS, say, verb
 
 if TYPE_CHECKING:
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from invbench.errors import InvbenchError
-    from invbench.recipes import Recipe, Trained
-    from invbench.training.loop import Budget
-    from invbench.training.plan import PlannedRun
+    from invbench.training import Budget, PlannedRun, Recipe, Trained
     from invbench.verbs import AddParser
 
 HEADINGS = ("run", "serves", "steps", "minutes", "psnr", "ssim", "width", "state")
@@ -55,8 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     import torch
 
     from invbench.errors import UnknownNameError
-    from invbench.recipes import run_recipe
-    from invbench.training.loop import Budget
+    from invbench.training import Budget, run_recipe
 
     named = (arguments.model is not None, arguments.task is not None)
     if named != ((False, False) if arguments.all else (True, True)):
@@ -73,9 +70,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _recipes(arguments: argparse.Namespace) -> Callable[[str, str, Budget], Recipe]:
     """Return what makes the recipe of a pair and a budget from the options."""
-    from invbench.environment import resolve_device
+    from invbench.machine import resolve_device
     from invbench.metrics import load_lpips
-    from invbench.recipes import Recipe
+    from invbench.training import Recipe
 
     device = resolve_device(arguments.device)
     lpips = None
@@ -107,9 +104,8 @@ def _train_all(
     profile: str, budget: Budget, recipe: Callable[[str, str, Budget], Recipe]
 ) -> ExitCode:
     """Train every pair and print a line a run; those that fail are named at the end."""
-    from invbench.recipes import run_plan
-    from invbench.report.tables import align
-    from invbench.training.plan import plan_runs
+    from invbench.report import align
+    from invbench.training import plan_runs, run_plan
 
     results = list(
         run_plan(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.options import add_options
+from invbench.suite import add_options
 from invbench.verbs import add_picture_options, say, verb
 from invbench.verbs.sheet import load_samplers
 
@@ -39,11 +39,10 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw the calibrated intervals of every method as light upon its mean samples."""
     from invbench.data.photos import photos
-    from invbench.environment import resolve_device
     from invbench.errors import MissingCheckpointError
-    from invbench.profiles import get_profile
+    from invbench.machine import resolve_device
+    from invbench.problems import TASKS, get_profile, get_task
     from invbench.report.figures import draw_uncertainty, save_arrays
-    from invbench.tasks import TASKS, get_task
 
     device, profile = resolve_device(arguments.device), get_profile(arguments.profile)
     n_samples = arguments.samples or profile.n_samples
@@ -102,11 +101,10 @@ def interval_images(
     import numpy as np
     import torch
 
+    from invbench.evaluation import calibrate_on_others, draw
     from invbench.images import from_uint8
+    from invbench.problems import get_task
     from invbench.report.figures import IntervalImages
-    from invbench.sampling import draw
-    from invbench.summary import calibrate_on_others
-    from invbench.tasks import get_task
     from invbench.uncertainty import Additive, interval, risk_curve
 
     operator, needed = get_task(task).operator, []

@@ -22,7 +22,7 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Check runs against their schema, records against their scores; name every problem by file."""
-    from invbench.validation import validate
+    from invbench.runs import validate
 
     problems = [problem for path in arguments.paths for problem in validate(path)]
     for problem in problems:

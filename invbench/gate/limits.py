@@ -1,0 +1,176 @@
+"""Limits that a record must keep, from a TOML file. No torch here.
+
+The file states what was measured and how far below that a result may fall::
+
+    [slack]
+    psnr = 0.5
+
+    [tiny.chimle-sr16]
+    psnr = 27.9
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.files import atomic_write
+from invbench.runs import CaseRecord, Check, IntervalRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from invbench.runs import RunStore
+
+HIGHER_IS_BETTER = {"coverage": True, "mean_width": True}
+
+# A sampler this valid errs in a few single roundings to 8 bits, which another CPU may turn
+CEILINGS = {"psnr": 50.0}
+
+
+def read_limits(path: Path) -> dict[str, Any]:
+    """Read a limits file.
+
+    Raises:
+        MissingDataError: if there is none.
+        InvalidRecordError: if it is not TOML, or a measured quantity has no slack.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"{path}: no limits; make them with `invbench limits RUN`")
+    try:
+        limits = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRecordError(f"{path}: not TOML ({error})") from error
+    slack = limits.get("slack", {})
+    for profile, cases in limits.items():
+        names = {name for case in cases.values() for name in case} if profile != "slack" else set()
+        if missing := names - set(slack):
+            raise InvalidRecordError(f"{path}: no slack for {', '.join(sorted(missing))}")
+    return limits
+
+
+def write_limits(path: Path, store: RunStore) -> int:
+    """Replace a profile's measured values by those of a run; slack and other profiles are kept.
+
+    No PSNR above 50 dB is asked for, however high it was.
+
+    Returns:
+        The number of cases written.
+
+    Raises:
+        MissingDataError: if the run has no measured case, or there is no limits file.
+        StorageError: if the file cannot be written.
+    """
+    limits = read_limits(path)
+    records = [record for name in store.case_ids() if (record := store.read_case(name))]
+    cases = {
+        record.case_id: {
+            name: min(round(value, 4), CEILINGS.get(name, math.inf))
+            for name, (value, _) in quantities(record).items()
+            if value
+        }
+        for record in records
+        if record.validity
+    }
+    if not cases:
+        raise MissingDataError(f"{store.folder}: no case was measured")
+    limits[store.read_run()["profile"]] = cases
+    head = path.read_text().partition("[slack]")[0]
+    with atomic_write(path) as stream:
+        stream.write(f"{head}{_to_toml(limits)}".encode())
+    return len(cases)
+
+
+def quantities(record: CaseRecord) -> dict[str, tuple[float | None, bool]]:
+    """Return what limits can be set on: name -> (value, whether higher is better)."""
+    found = {name: (m.mean, m.higher_is_better) for name, m in record.validity.items()}
+    if record.interval:
+        found |= {
+            name: (getattr(record.interval, name), up) for name, up in HIGHER_IS_BETTER.items()
+        }
+    return found
+
+
+def apply_limits(
+    record: CaseRecord, limits: Mapping[str, Any], *, profile: str, source: str
+) -> CaseRecord:
+    """Check a record against the limits of its case; the direction is the metric's own.
+
+    Only quantities that stand in the file under this profile and case are checked: a score made
+    with other LPIPS weights has another name, and so no limit. Where coverage has a limit it has
+    another one above, see `_excess`.
+    """
+    expected = limits.get(profile, {}).get(record.case_id, {})
+    measured = quantities(record)
+    checks = []
+    for name, value in expected.items():
+        if name not in measured:
+            continue
+        found, higher_is_better = measured[name]
+        slack = limits["slack"][name]
+        limit = value - slack if higher_is_better else value + slack
+        passed = found is not None and (found >= limit if higher_is_better else found <= limit)
+        family = "interval" if name in HIGHER_IS_BETTER else "validity"
+        checks.append(
+            Check(
+                id=f"{family}/{name}",
+                value=found,
+                op=">=" if higher_is_better else "<=",
+                limit=limit,
+                limit_source=source,
+                passed=passed,
+            )
+        )
+    if "coverage" in expected and record.interval and record.interval.coverage_band:
+        checks.append(_excess(record.interval, expected["coverage"], limits, source))
+    failed = [check for check in checks if not check.passed]
+    reason = "; ".join(f"{c.id} {_shown(c.value)}, limit {c.op} {c.limit:.4g}" for c in failed)
+    return replace(
+        record,
+        checks=tuple(checks),
+        status="failed" if failed else record.status,
+        reason=reason or record.reason,
+    )
+
+
+def _excess(
+    interval: IntervalRecord, stated: float, limits: Mapping[str, Any], source: str
+) -> Check:
+    """Check that samples are not spread too much: coverage may be too high as well as too low.
+
+    More coverage than stated is welcome up to what an ideal sampler reaches, the upper end of the
+    record's band; beyond that it can only come from intervals that are too wide. Weights whose
+    stated coverage is beyond it already must not get worse. Both bounds are given the slack.
+    """
+    band = interval.coverage_band or (0.0, 1.0)
+    limit = max(band[1], stated) + limits["slack"]["coverage"]
+    return Check(
+        id="interval/coverage_excess",
+        value=interval.coverage,
+        op="<=",
+        limit=limit,
+        limit_source=f"{source} and the ideal sampler's band",
+        passed=interval.coverage <= limit,
+    )
+
+
+def _to_toml(limits: Mapping[str, Any]) -> str:
+    tables = [("slack", limits["slack"])]
+    tables += [
+        (f"{profile}.{case}", values)
+        for profile, cases in limits.items()
+        if profile != "slack"
+        for case, values in sorted(cases.items())
+    ]
+    return "\n".join(
+        "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in values.items()), ""])
+        for name, values in tables
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"

@@ -1,0 +1,26 @@
+"""Where did it run, and how fast? Facts on the machine, and clocks that wait for the device."""
+
+from __future__ import annotations
+
+from invbench.machine.environment import (
+    describe_environment,
+    device_key,
+    forbid_tf32,
+    gpu_state,
+    lasting_facts,
+    resolve_device,
+)
+from invbench.machine.timing import compare_speed, measure, peak_allocated_bytes, synchronized_clock
+
+__all__ = [
+    "compare_speed",
+    "describe_environment",
+    "device_key",
+    "forbid_tf32",
+    "gpu_state",
+    "lasting_facts",
+    "measure",
+    "peak_allocated_bytes",
+    "resolve_device",
+    "synchronized_clock",
+]

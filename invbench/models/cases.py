@@ -1,0 +1,28 @@
+"""The 24 cases: eight models on three tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from invbench.models.registry import MODELS
+from invbench.problems import TASKS
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model on one task.
+
+    >>> Case("chimle", "sr16").id
+    'chimle-sr16'
+    """
+
+    model: str
+    task: str
+
+    @property
+    def id(self) -> str:
+        """Return the id used in test names, records and baselines."""
+        return f"{self.model}-{self.task}"
+
+
+CASES = tuple(Case(model, task) for model in MODELS for task in TASKS)

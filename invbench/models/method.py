@@ -1,0 +1,63 @@
+"""What the suite has to know of a sampler, and of a built-in method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import torch
+    from torch import Tensor, nn
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A conditional generative model behind one call; any function of this form will do.
+
+    An optional attribute ``nfe`` gives the number of network evaluations a sample.
+    """
+
+    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw one sample a row.
+
+        Args:
+            observation: ``[N, c, h, w]`` in [0, 1], on the sampler's device.
+            generators: N CPU generators; sample n must take all its randomness from generator n,
+                so that it does not depend on its batch.
+
+        Returns:
+            ``[N, 3, H, W]`` in [0, 1].
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """What the suite has to know of a built-in method.
+
+    Attributes:
+        name: model id, as in case ids.
+        family: "imle", "gan" or "diffusion".
+        source: the paper.
+        configure: gives the configuration, a frozen dataclass, for (task, configuration name).
+        build: makes the untrained network of a configuration.
+        sampler: wraps a network and its configuration as a `Sampler`.
+        stem: gives the checkpoint's file name without suffix, for (task, configuration name).
+        rename_official: gives the names of our network to a published state dict.
+        network_config: gives the part of a configuration that shapes the weights, where that is
+            not all of it; a checkpoint fits if this part agrees.
+        stochastic: says by what the samples of one observation differ, for a configuration:
+            "code", "noise" along a path, another mechanism, or "none".
+    """
+
+    name: str
+    family: str
+    source: str
+    configure: Callable[[str, str], Any]
+    build: Callable[[Any], nn.Module]
+    sampler: Callable[[Any, Any], Sampler]
+    stem: Callable[[str, str], str]
+    rename_official: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    network_config: Callable[[Any], Any] = lambda config: config
+    stochastic: Callable[[Any], str] = lambda _: "code"

@@ -1,0 +1,44 @@
+"""What is kept of a run? Records, the folder they lie in, and what is allowed there. No torch here.
+
+`RunStore` is the folder of a run, `CaseRecord` and its kin are what lies in it as JSON, `validate`
+finds what is wrong with a folder and `merge` puts the parts of a sharded run together.
+"""
+
+from __future__ import annotations
+
+from invbench.runs.merging import conflicts, merge
+from invbench.runs.records import (
+    CaseRecord,
+    Check,
+    IntervalRecord,
+    MetricRecord,
+    RunRecord,
+    ThroughputRecord,
+    TimingCase,
+    TimingRecord,
+    finite,
+    from_json,
+    to_json,
+)
+from invbench.runs.store import RunStore
+from invbench.runs.typed_json import build
+from invbench.runs.validation import validate
+
+__all__ = [
+    "CaseRecord",
+    "Check",
+    "IntervalRecord",
+    "MetricRecord",
+    "RunRecord",
+    "RunStore",
+    "ThroughputRecord",
+    "TimingCase",
+    "TimingRecord",
+    "build",
+    "conflicts",
+    "finite",
+    "from_json",
+    "merge",
+    "to_json",
+    "validate",
+]

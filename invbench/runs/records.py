@@ -1,0 +1,308 @@
+"""What a run leaves behind: frozen records that are JSON on disk. No torch here.
+
+Numbers are plain floats in SI units named in the key; what is not finite is null, never NaN.
+Within version 1 of the schema, keys may be added and are never removed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+from invbench.errors import InvalidRecordError
+from invbench.runs.typed_json import build, parse
+
+CASE_SCHEMA = "invbench.case/1"
+RUN_SCHEMA = "invbench.run/1"
+TIMING_SCHEMA = "invbench.timing/1"
+
+Status = Literal["passed", "failed", "skipped", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRecord:
+    """One validity metric of a case: the mean over images of the mean over samples.
+
+    Attributes:
+        unit: of the score.
+        higher_is_better: its direction.
+        version: of the implementation and what it depends on.
+        n_images: images averaged over.
+        mean: over images.
+        stderr: of that mean, between images.
+        n_nonfinite: scores that were infinite and entered at the metric's cap.
+        per_image: mean over samples for each image, in the order of the data set's ids.
+    """
+
+    unit: str
+    higher_is_better: bool
+    version: str
+    n_images: int
+    mean: float | None
+    stderr: float | None
+    n_nonfinite: int
+    per_image: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalRecord:
+    """Intervals of a case, raw and calibrated.
+
+    Attributes:
+        level: nominal level, 0.9 for 5-95 %.
+        rule: quantile rule.
+        n_samples: K.
+        ideal_coverage: what exact posterior samples would cover with that rule and K.
+        coverage: mean over images of the fraction of values covered.
+        coverage_per_image: the same for each image.
+        coverage_ci95: confidence interval of the coverage, over photographs; null for one.
+        coverage_band: where the coverage lies with probability 0.95 if the target could be any of
+            the sampler's own samples: an ideal sampler's, for these images and this K.
+        verdict: "calibrated" within the band, "under" or "over" beyond it.
+        mean_width: mean over images of upper - lower.
+        width_per_image: the same for each image.
+        winkler: mean interval score, lower is better.
+        winkler_per_image: the same for each image.
+        scores: name -> value and its 95 % confidence interval, low and high, over photographs:
+            winkler, crps and energy (lower is better, in units of the [0, 1] range; the energy
+            score over the root of the number of values), spread_skill (ideally 1),
+            null_space_width (of intervals of reobservations, ideally 0), duplicate_fraction, and
+            the risk in the quarters of an image's values with the shortest to longest intervals.
+        calibration: the calibration's own record.
+    """
+
+    level: float
+    rule: str
+    n_samples: int
+    ideal_coverage: float
+    coverage: float
+    coverage_per_image: tuple[float, ...]
+    mean_width: float
+    width_per_image: tuple[float, ...]
+    winkler: float
+    calibration: Mapping[str, Any]
+    coverage_ci95: tuple[float | None, float | None] | None = None
+    coverage_band: tuple[float, float] | None = None
+    verdict: str | None = None
+    winkler_per_image: tuple[float, ...] = ()
+    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThroughputRecord:
+    """How fast a case sampled.
+
+    Attributes:
+        seconds_per_round: one round is all samples of one image.
+        samples_per_round: K.
+        samples_per_second: K over the median round.
+        chunk_size: samples drawn in one call.
+        nfe: network evaluations a sample, where the sampler says so.
+        peak_allocated_bytes: on a GPU, of an untimed round.
+        environment_key: timings compare only within one key.
+    """
+
+    seconds_per_round: tuple[float, ...]
+    samples_per_round: int
+    samples_per_second: float
+    chunk_size: int
+    nfe: int | None
+    peak_allocated_bytes: int | None
+    environment_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One limit and whether the measured value keeps it.
+
+    Attributes:
+        id: what is checked, as ``validity/psnr``.
+        value: what was measured.
+        op: ``>=`` or ``<=``.
+        limit: the bound.
+        limit_source: where the bound stands.
+        passed: the verdict.
+    """
+
+    id: str
+    value: float | None
+    op: Literal[">=", "<="]
+    limit: float
+    limit_source: str
+    passed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseRecord:
+    """Everything measured of one case.
+
+    Attributes:
+        case_id: ``<model>-<task>``.
+        identity: what the numbers depend on: model, task, data, sampling, metric versions.
+        status: the verdict.
+        reason: why it failed or was skipped.
+        validity: metric name -> scores of reobservations.
+        interval: intervals, if they were measured.
+        throughput: speed, if it was measured.
+        checks: limits and verdicts.
+        not_measured: part -> why it was left out, as throughput under pytest-xdist.
+        wall_s: seconds the whole case took.
+    """
+
+    case_id: str
+    identity: Mapping[str, Any]
+    status: Status
+    reason: str | None = None
+    validity: Mapping[str, MetricRecord] = field(default_factory=dict)
+    interval: IntervalRecord | None = None
+    throughput: ThroughputRecord | None = None
+    checks: tuple[Check, ...] = ()
+    not_measured: Mapping[str, str] = field(default_factory=dict)
+    wall_s: float = 0.0
+    schema: str = CASE_SCHEMA
+
+    @property
+    def key(self) -> str:
+        """Return the SHA-256 of the identity; cases compare only if it agrees."""
+        return sha256(canonical_json(self.identity).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What was asked for, and where: ``run.json``.
+
+    Attributes:
+        run_id: name of the run's folder.
+        created: when the run, or its latest session, began; ISO 8601, UTC.
+        invbench: version.
+        argv: the command.
+        profile: name of the profile.
+        environment: see `machine.describe_environment`.
+        expected_cases: ids of all cases there are.
+        selected_cases: ids of those that this run was to measure.
+        shard: ``i/n``, where this run is one of n parts.
+        earlier: sessions that this run resumed: created, invbench, argv and environment of each.
+        merged_from: ids of the runs that were merged into this one.
+    """
+
+    run_id: str
+    created: str
+    invbench: str
+    argv: tuple[str, ...]
+    profile: str
+    environment: Mapping[str, Any]
+    expected_cases: tuple[str, ...]
+    selected_cases: tuple[str, ...] = ()
+    shard: str | None = None
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    merged_from: tuple[str, ...] = ()
+    schema: str = RUN_SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingCase:
+    """How fast one case samples, measured in processes of its own.
+
+    Attributes:
+        environment_key: timings compare only within one key.
+        weights: ``checkpoint``, ``random`` (untrained: good for speed alone) or ``own``.
+        model: facts on the model, as in a case's identity.
+        targets: name of the data set whose first image was observed.
+        samples_per_round: one round is all samples of one image.
+        chunk_size: samples drawn in one call.
+        nfe: network evaluations a sample, where the sampler says so.
+        peak_allocated_bytes: on a GPU, of an untimed round; the largest of all processes.
+        seconds: of each round, one list a process.
+        clocks: of the GPU before and after the rounds, one pair a process, where they are known.
+    """
+
+    environment_key: str
+    weights: Literal["checkpoint", "random", "own"]
+    model: Mapping[str, Any]
+    targets: str
+    samples_per_round: int
+    chunk_size: int
+    nfe: int | None
+    peak_allocated_bytes: int | None
+    seconds: tuple[tuple[float, ...], ...]
+    clocks: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingRecord:
+    """Speed of a run's cases, measured in fresh processes: ``timing.json``.
+
+    Attributes:
+        cases: case id -> timing.
+    """
+
+    cases: Mapping[str, TimingCase]
+    schema: str = TIMING_SCHEMA
+
+
+def to_json(record: CaseRecord) -> str:
+    """Return a record as JSON text, with null for what is not finite."""
+    return json.dumps({"key": record.key} | finite(asdict(record)), indent=1) + "\n"
+
+
+def from_json(text: str) -> CaseRecord:
+    """Read a record; unknown keys are ignored.
+
+    Raises:
+        InvalidRecordError: if it is not JSON, of another schema, incomplete or inconsistent.
+    """
+    raw = of_schema(text, CASE_SCHEMA)
+    record: CaseRecord = build(CaseRecord, raw)
+    if raw.get("key") != record.key:
+        raise InvalidRecordError("the key is not that of the identity; the record was edited")
+    return record
+
+
+def of_schema(text: str, schema: str) -> dict[str, Any]:
+    """Read strict JSON that says it follows a schema.
+
+    Raises:
+        InvalidRecordError: if it is not JSON, or of another schema.
+    """
+    raw = parse(text)
+    if not isinstance(raw, dict) or raw.get("schema") != schema:
+        raise InvalidRecordError(f"not of schema {schema}")
+    return raw
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON text that is equal for equal values."""
+    return json.dumps(finite(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """Replace every number that is not finite by None, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def differences(one: Any, other: Any, place: str = "") -> list[str]:
+    """Return the dotted places at which two JSON values differ.
+
+    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}, "d": 3})
+    ['a.c', 'd']
+    """
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return [] if canonical_json(one) == canonical_json(other) else [place]
+    places = []
+    for key in dict.fromkeys([*one, *other]):
+        name = f"{place}.{key}" if place else str(key)
+        if key in one and key in other:
+            places += differences(one[key], other[key], name)
+        else:
+            places.append(name)
+    return places

@@ -1,0 +1,186 @@
+"""Evaluation measures what independent code measures, in one pass and in any chunks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from samplers import Blurry, broken
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from invbench.data.photos import photos
+from invbench.errors import InvalidSamplesError
+from invbench.evaluation.evaluate import evaluate
+from invbench.evaluation.rounds import Settings
+from invbench.evaluation.sampling import draw
+from invbench.images import from_uint8
+from invbench.metrics import load_lpips, validity_metrics
+from invbench.models.cases import Case
+from invbench.problems.tasks import get_task
+from invbench.uncertainty import crps, energy_score, null_space_width, spread_and_error
+
+METRICS = validity_metrics(load_lpips(offline=True))[:2]
+PHOTOS = photos(128, 3)
+
+
+def run(*, sampler=None, chunk_size=7, n_samples=20, **changes):
+    return evaluate(
+        Case("blurry", "sr16"),
+        sampler or Blurry(128),
+        PHOTOS,
+        settings=Settings(n_samples=n_samples, chunk_size=chunk_size),
+        metrics=METRICS,
+        model={},
+        dataset="test",
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return run()
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """Draw the samples that the evaluation must have seen, image by image."""
+    drawn = []
+    for photo in PHOTOS:
+        observation = get_task("sr16").operator(from_uint8(photo.pixels))
+        drawn.append(
+            draw(
+                Blurry(128),
+                observation[None],
+                task="sr16",
+                image_ids=[photo.id],
+                size=(128, 128),
+                n_samples=20,
+            )[0]
+        )
+    return drawn
+
+
+def test_validity_is_that_of_pillow_and_scikit_image(evaluation, samples):
+    for index, (photo, drawn) in enumerate(zip(PHOTOS, samples, strict=True)):
+        target = Image.fromarray(photo.pixels.permute(1, 2, 0).numpy())
+        observation = np.array(target.resize((8, 8), Image.Resampling.BICUBIC))
+        for k, sample in enumerate(drawn):
+            pixels = (sample * 255).round().byte().permute(1, 2, 0).numpy()
+            again = np.array(Image.fromarray(pixels).resize((8, 8), Image.Resampling.BICUBIC))
+            psnr = peak_signal_noise_ratio(observation, again)
+            ssim = structural_similarity(observation, again, channel_axis=-1)
+            assert evaluation.scores["psnr"][index, k] == pytest.approx(psnr, abs=1e-6)
+            assert evaluation.scores["ssim"][index, k] == pytest.approx(ssim, abs=1e-5)
+    record = evaluation.record.validity["psnr"]
+    assert record.mean == pytest.approx(evaluation.scores["psnr"].mean())
+    assert record.stderr == pytest.approx(
+        evaluation.scores["psnr"].mean(axis=1).std(ddof=1) / 3**0.5
+    )
+
+
+def test_intervals_are_those_of_numpy(evaluation, samples):
+    interval = evaluation.record.interval
+    for index, (photo, drawn) in enumerate(zip(PHOTOS, samples, strict=True)):
+        lower, upper = np.quantile(drawn.numpy(), [0.05, 0.95], axis=0)
+        target = photo.pixels.numpy() / 255
+        inside = ((lower - 1e-6 <= target) & (target <= upper + 1e-6)).mean()
+        assert interval.coverage_per_image[index] == pytest.approx(inside, abs=2e-4)
+        assert interval.width_per_image[index] == pytest.approx((upper - lower).mean(), abs=1e-6)
+    assert interval.ideal_coverage == pytest.approx(0.9 * 19 / 21)
+
+
+def test_uncertainty_scores_are_those_of_the_library(evaluation, samples):
+    scores = evaluation.scores
+    for index, (photo, drawn) in enumerate(zip(PHOTOS, samples, strict=True)):
+        target = from_uint8(photo.pixels)
+        variance, error = spread_and_error(drawn, target)
+        reobservations = get_task("sr16").operator(drawn)
+        expected = {
+            "crps": crps(drawn, target),
+            "energy": energy_score(drawn, target) / target.numel() ** 0.5,
+            "variance": variance,
+            "squared_error": error,
+            "null_space_width": null_space_width(reobservations),
+            "duplicate_fraction": 0.0,
+        }
+        for name, value in expected.items():
+            assert scores[name][index] == pytest.approx(float(value), rel=1e-5), name
+    assert scores["role_coverage"].shape == (3, 21)
+    assert np.array_equal(scores["role_coverage"][:, 0], scores["coverage"])
+    assert scores["risk_by_length"].mean(1) == pytest.approx(1 - scores["coverage"])
+
+
+def test_record_has_means_within_their_confidence_intervals(evaluation):
+    interval, scores = evaluation.record.interval, evaluation.scores
+    for name in ("winkler", "crps", "energy", "null_space_width"):
+        found = interval.scores[name]
+        assert found["value"] == pytest.approx(scores[name].mean())
+        assert found["low"] < found["value"] < found["high"]
+    ratio = 21 / 20 * scores["variance"].mean() / scores["squared_error"].mean()
+    assert interval.scores["spread_skill"]["value"] == pytest.approx(ratio**0.5)
+    assert interval.scores["duplicate_fraction"] == {"value": 0, "low": 0, "high": 0}
+    low, high = interval.coverage_ci95
+    assert low < interval.coverage < high
+    assert interval.verdict == "under"  # a little noise is no posterior
+    assert interval.coverage < interval.coverage_band[0] < interval.ideal_coverage
+
+
+def test_calibration_says_that_three_photographs_are_too_few(evaluation):
+    calibration = evaluation.record.interval.calibration
+    assert calibration["guaranteed"]["certified"] is False
+    assert calibration["guaranteed"]["reason"] == "n too small"
+    assert calibration["guaranteed"]["n"] == 3
+
+
+def test_the_chunk_does_not_matter(evaluation):
+    again = run(chunk_size=20)
+    assert again.record.key == evaluation.record.key
+    for name, values in evaluation.scores.items():
+        assert np.array_equal(values, again.scores[name])
+
+
+def test_a_clock_that_runs_one_round_only_still_sees_every_image(evaluation):
+    def once(target, *, setup, rounds):
+        assert rounds == 3
+        setup()
+        target()
+
+    again = run(measure_rounds=once)
+    assert asdict(again.record.validity["psnr"]) == asdict(evaluation.record.validity["psnr"])
+    assert len(again.record.throughput.seconds_per_round) == 3
+
+
+def test_scoring_is_not_on_the_clock():
+    calls = []
+
+    class Slow(Blurry):
+        def __call__(self, observation, generators):
+            calls.append(len(generators))
+            return super().__call__(observation, generators)
+
+    record = run(sampler=Slow(128), chunk_size=20, n_samples=5).record
+    assert calls == [5] * 4  # one warm-up and three images
+    assert sum(record.throughput.seconds_per_round) < record.wall_s
+    assert record.throughput.nfe == 1
+
+
+def test_bad_samples_end_the_case_with_their_name():
+    with pytest.raises(InvalidSamplesError, match="sample 6 of astronaut-0"):
+        run(sampler=broken("sr16", torch.device("cpu")))
+
+
+def test_the_identity_changes_with_what_the_numbers_depend_on(evaluation):
+    keys = {evaluation.record.key, run(n_samples=5).record.key}
+    other = evaluate(
+        Case("blurry", "sr16"),
+        Blurry(128),
+        PHOTOS[:2],
+        settings=Settings(n_samples=5, chunk_size=5),
+        metrics=METRICS[:1],
+        model={"checkpoint": {"sha256": "x"}},
+        dataset="test",
+    )
+    assert len(keys | {other.record.key}) == 3

@@ -1,0 +1,99 @@
+"""The record says of samplers with known spread what is true of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from invbench.data.synthetic import GaussianField
+from invbench.evaluation.scoring import score_image
+from invbench.evaluation.summary import coverage_verdict, interval_record, per_image
+from invbench.operators import LinearGray
+from invbench.sentinels import SENTINELS, GaussianPosterior, World
+
+POSTERIOR = GaussianPosterior(GaussianField(8, 8, std=0.07, length=2.0), LinearGray(8, 8))
+BY_NAME = {sentinel.name: sentinel for sentinel in SENTINELS}
+
+
+def scored(name, *, n_images=24, n_samples=20, seed=0):
+    world = World.draw(POSTERIOR, n_images, seed=seed)
+    samples = world.sample(BY_NAME[name].build(world), n_samples)
+    return [
+        score_image(rows, seen, operator=POSTERIOR.operator, metrics=(), target=target)
+        for rows, seen, target in zip(samples, world.observations, world.targets, strict=True)
+    ]
+
+
+def record_of(name, groups=None, **sizes):
+    images = scored(name, **sizes)
+    groups = groups or [str(k) for k in range(len(images))]
+    return interval_record(images, groups, n_samples=20, rule="linear")
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "ratio"),
+    [
+        ("exact", "calibrated", 1),
+        ("overdispersed", "over", 1.3),
+        ("underdispersed", "under", 0.7),
+        ("collapsed", "under", 0.08),
+        ("leaking", "over", 21**0.5),
+        ("copying", "under", 0),
+    ],
+)
+def test_verdict_is_that_of_the_known_spread(name, verdict, ratio):
+    record = record_of(name)
+    assert record.verdict == verdict
+    assert record.scores["spread_skill"]["value"] == pytest.approx(ratio, rel=0.12, abs=1e-3)
+    assert (record.scores["duplicate_fraction"]["value"] > 0) is (name == "copying")
+    assert record.scores["null_space_width"]["value"] < 1e-6
+
+
+def test_band_holds_an_exact_sampler_as_often_as_it_says():
+    inside = sum(record_of("exact", seed=k, n_images=12).verdict == "calibrated" for k in range(25))
+    assert inside >= 20  # below that with probability 0.0002
+
+
+def test_band_is_around_the_ideal_and_narrows_with_images():
+    few, many = (record_of("exact", n_images=n).coverage_band for n in (12, 48))
+    for low, high in (few, many):
+        assert low < 0.9 * 19 / 21 < high
+    assert (few[1] - few[0]) / (many[1] - many[0]) == pytest.approx(2, abs=0.4)
+
+
+def test_images_of_a_photograph_widen_band_and_intervals():
+    alone = record_of("exact")
+    grouped = record_of("exact", groups=[str(k // 6) for k in range(24)])
+    width = [high - low for low, high in (alone.coverage_band, grouped.coverage_band)]
+    assert width[1] > 1.6 * width[0]
+    assert alone.coverage == grouped.coverage
+
+
+def test_a_single_photograph_has_no_confidence_interval():
+    record = record_of("exact", groups=["a"] * 24)
+    assert record.coverage_ci95 == (None, None)
+    assert record.scores["spread_skill"]["low"] is None
+    assert record.scores["spread_skill"]["value"] == pytest.approx(
+        record_of("exact").scores["spread_skill"]["value"]
+    )
+
+
+def test_risk_is_told_by_length():
+    record = record_of("exact")
+    risks = [record.scores[f"risk_length_quarter_{k}"]["value"] for k in (1, 2, 3, 4)]
+    assert np.mean(risks) == pytest.approx(1 - record.coverage)
+    assert risks[0] > risks[3]  # by chance the shortest intervals of 20 samples miss more
+
+
+def test_arrays_have_a_row_an_image():
+    arrays = per_image(scored("exact", n_images=3))
+    assert {array.shape for array in arrays.values()} == {(3,), (3, 4), (3, 21)}
+    assert all(array.dtype == np.float64 for array in arrays.values())
+
+
+@pytest.mark.parametrize(
+    ("coverage", "verdict"),
+    [(0.79, "under"), (0.8, "calibrated"), (0.85, "calibrated"), (0.86, "over")],
+)
+def test_ends_of_the_band_belong_to_it(coverage, verdict):
+    assert coverage_verdict(coverage, 0.8, 0.85) == verdict

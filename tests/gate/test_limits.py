@@ -1,0 +1,134 @@
+"""Limits are kept or broken in the direction of their metric."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from run_records import case_record
+
+from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.gate.limits import apply_limits, read_limits, write_limits
+from invbench.runs.store import RunStore
+
+LIMITS = {
+    "slack": {"psnr": 0.5, "lpips_random": 0.02, "coverage": 0.03, "lpips": 0.1},
+    "tiny": {"chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "lpips": 0.1}},
+}
+
+
+def check(record, limits=None, **changes):
+    return apply_limits(record, limits or LIMITS, **{"profile": "tiny", "source": "f"} | changes)
+
+
+def test_a_result_at_its_measured_value_passes():
+    checked = check(case_record())
+    assert checked.status == "passed"
+    assert {c.id: c.op for c in checked.checks} == {
+        "validity/psnr": ">=",
+        "validity/lpips_random": "<=",
+        "interval/coverage": ">=",
+    }
+
+
+@pytest.mark.parametrize(("psnr", "passes"), [(27.51, True), (27.49, False), (40.0, True)])
+def test_the_slack_is_what_may_be_lost(psnr, passes):
+    assert (check(case_record(psnr=psnr)).status == "passed") is passes
+
+
+def test_lower_is_worse_only_where_higher_is_better():
+    record = case_record()
+    worse = {"slack": {"lpips_random": 0.02}, "tiny": {"chimle-sr16": {"lpips_random": 0.07}}}
+    better = {"slack": {"lpips_random": 0.02}, "tiny": {"chimle-sr16": {"lpips_random": 0.2}}}
+    assert check(record, worse).status == "failed"
+    assert check(record, better).status == "passed"
+
+
+def test_a_failure_says_what_and_by_how_much():
+    assert "validity/psnr 20, limit >= 27.5" in check(case_record(psnr=20.0)).reason
+
+
+def test_what_is_not_finite_fails():
+    record = case_record(psnr=None)
+    assert "not finite" in check(record).reason
+    assert check(case_record(psnr=math.nan)).status == "failed"
+
+
+def test_a_score_of_another_name_has_no_limit():
+    checks = check(case_record()).checks
+    assert "validity/lpips" not in {c.id for c in checks}
+
+
+@pytest.mark.parametrize(
+    ("coverage", "band", "passes"),
+    [
+        (0.85, (0.78, 0.84), True),  # beyond the band by less than the slack
+        (0.88, (0.78, 0.84), False),
+        (0.88, (0.78, 0.89), True),
+        (0.82, (0.70, 0.75), True),  # the stated value itself is beyond the band
+        (0.84, (0.70, 0.75), False),
+        (0.88, None, True),  # records of old have no band
+    ],
+)
+def test_coverage_may_not_exceed_an_ideal_sampler_s_band(coverage, band, passes):
+    record = case_record(coverage=coverage)
+    record = replace(record, interval=replace(record.interval, coverage_band=band))
+    checked = check(record)
+    assert (checked.status == "passed") is passes
+    if not passes:
+        assert "interval/coverage_excess" in checked.reason
+    assert ("interval/coverage_excess" in {c.id for c in checked.checks}) is (band is not None)
+
+
+def test_coverage_without_a_limit_has_none_above():
+    limits = {"slack": {"psnr": 1}, "tiny": {"chimle-sr16": {"psnr": 28.0}}}
+    record = case_record(coverage=1.0)
+    record = replace(record, interval=replace(record.interval, coverage_band=(0.7, 0.8)))
+    assert check(record, limits).status == "passed"
+
+
+def test_other_profiles_and_cases_have_no_limits():
+    assert check(case_record(psnr=0.0), profile="paper").checks == ()
+    assert check(case_record("mine-sr16", psnr=0.0)).checks == ()
+
+
+class TestFile:
+    def test_written_limits_are_what_the_run_measured(self, tmp_path):
+        file = tmp_path / "t.toml"
+        file.write_text(
+            "# about\n[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\n"
+            "mean_width = 1\n\n[small.x-sr16]\npsnr = 3.0\n"
+        )
+        store = RunStore(tmp_path / "run")
+        store.write_run({"profile": "tiny"})
+        store.write_case(case_record())
+        store.write_case(case_record("ddrm-sr16", validity={}, status="skipped"))
+        assert write_limits(file, store) == 1
+        limits = read_limits(file)
+        assert limits["tiny"] == {
+            "chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "mean_width": 0.1}
+        }
+        assert limits["small"] == {"x-sr16": {"psnr": 3.0}}
+        assert limits["slack"]["psnr"] == 0.5
+        assert file.read_text().startswith("# about\n")
+
+    def test_no_limit_hangs_on_single_roundings(self, tmp_path):
+        file = tmp_path / "t.toml"
+        file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\nmean_width = 1\n")
+        store = RunStore(tmp_path / "run")
+        store.write_run({"profile": "tiny"})
+        store.write_case(case_record(psnr=73.0))
+        write_limits(file, store)
+        assert read_limits(file)["tiny"]["chimle-sr16"]["psnr"] == 50.0
+
+    def test_damage_is_named(self, tmp_path):
+        file = tmp_path / "t.toml"
+        with pytest.raises(MissingDataError, match="no limits"):
+            read_limits(file)
+        file.write_text("[slack\n")
+        with pytest.raises(InvalidRecordError, match="not TOML"):
+            read_limits(file)
+        file.write_text("[slack]\n[tiny.a]\npsnr = 1\n")
+        with pytest.raises(InvalidRecordError, match="no slack for psnr"):
+            read_limits(file)

@@ -1,0 +1,97 @@
+"""The environment is complete where there is a GPU, and without one; unknown facts are null."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from invbench.machine import environment
+from invbench.machine.environment import (
+    DeviceError,
+    describe_environment,
+    gpu_state,
+    lasting_facts,
+    resolve_device,
+)
+
+CPU, CARD = torch.device("cpu"), torch.device("cuda", 1)
+ANSWERS = {
+    "driver_version": "570.86.15",
+    "clocks.sm": "1980",
+    "clocks.max.sm": "1980",
+    "clocks.mem": "[N/A]",
+    "clocks_throttle_reasons.active": "0x0000000000000001",
+}
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretend that there are two GPUs and that ``nvidia-smi`` answers for the second."""
+    chosen = []
+    properties = SimpleNamespace(
+        name="A Card", major=9, minor=0, total_memory=1 << 30, uuid="0123-4567"
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+
+    def output(command):
+        if command[0] != "nvidia-smi":
+            return "unknown"
+        assert command[1] == "--id=GPU-0123-4567"
+        assert command[3] == "--format=csv,noheader,nounits"
+        return ANSWERS[command[2].removeprefix("--query-gpu=")]
+
+    monkeypatch.setattr(environment, "_output", output)
+    return chosen
+
+
+def test_a_cpu_has_no_gpu_and_everything_is_json():
+    facts = describe_environment(CPU)
+    assert facts["gpu"] is None
+    assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert facts["libjpeg"]["version"]
+    assert {"python", "os", "cpu", "cuda", "cudnn", "determinism", "git"} <= set(facts)
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+
+
+def test_a_gpu_is_described_with_driver_and_clocks(gpus):  # noqa: ARG001 the fixture pretends
+    gpu = describe_environment(CARD)["gpu"]
+    assert (gpu["name"], gpu["capability"], gpu["driver"]) == ("A Card", "9.0", "570.86.15")
+    assert gpu["clocks"] == {"sm_mhz": 1980, "max_sm_mhz": 1980, "memory_mhz": None}
+    assert gpu["throttle_reasons"] == "0x0000000000000001"
+    lasting = lasting_facts(CARD)
+    assert not {"clocks", "throttle_reasons"} & set(lasting["gpu"])
+    assert lasting["gpu"]["driver"] == "570.86.15"
+    assert "git" not in lasting
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("nvidia-smi"), subprocess.CalledProcessError(6, "nvidia-smi")]
+)
+def test_without_nvidia_smi_its_facts_are_null(gpus, monkeypatch, error):  # noqa: ARG001
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(environment, "_output", fail)
+    state = gpu_state(CARD)
+    assert state["driver"] is None
+    assert set(state["clocks"].values()) == {None}
+
+
+def test_the_device_asked_for_becomes_the_current_one(gpus):
+    """Clocks and memory are read of the current device; timing another would be wrong."""
+    assert resolve_device("cuda:1") == CARD
+    assert gpus == [CARD]
+
+
+def test_auto_deals_gpus_out_to_workers(gpus):  # noqa: ARG001 the fixture pretends
+    found = [resolve_device("auto", worker=worker).index for worker in range(4)]
+    assert found == [0, 1, 0, 1]
+    with pytest.raises(DeviceError):
+        resolve_device("cuda:2")

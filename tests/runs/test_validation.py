@@ -1,0 +1,92 @@
+"""`invbench validate` finds every problem, names its file, and finds none where there is none."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from run_records import case_record, run_record, timing_record
+
+from invbench.cli import main
+from invbench.exit_codes import ExitCode
+from invbench.runs.store import RunStore
+
+
+@pytest.fixture
+def run(tmp_path):
+    store = RunStore(tmp_path / "run")
+    store.write_run(run_record())
+    scores = {"psnr": np.full((2, 2), 28.0), "lpips_random": np.full((2, 2), 0.1)}
+    store.write_case(case_record(), scores)
+    store.write_case(case_record("cimle-sr16"), scores)
+    store.write_timing(timing_record())
+    return store.folder
+
+
+def test_a_whole_run_is_valid(run, capsys):
+    assert main(["validate", str(run)]) is ExitCode.OK
+    assert capsys.readouterr().out == f"{run}: valid\n"
+    for path in run.rglob("*.json"):
+        assert main(["validate", str(path)]) is ExitCode.OK
+
+
+def test_every_problem_is_named_by_file(run, capsys):
+    record = run / "cases" / "chimle-sr16.json"
+    spoil(record, lambda text: text.replace('"mean": 28.0', '"mean": NaN'))
+    (run / "scores" / "cimle-sr16.npz").unlink()
+    spoil(run / "run.json", lambda text: text.replace('"profile": "tiny"', '"profile": 3'))
+    spoil(run / "timing.json", lambda text: text[:-20])
+    assert main(["validate", str(run)]) is ExitCode.FAILED
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": InvalidRecordError: ")[0] for line in lines] == [
+        str(run / "run.json"),
+        str(run / "timing.json"),
+        str(record),
+        str(run / "cases" / "cimle-sr16.json"),
+    ]
+    for line, message in zip(
+        lines,
+        ["profile: expected text", "not JSON", "NaN is not a number", "no scores"],
+        strict=True,
+    ):
+        assert message in line
+
+
+def test_a_case_that_was_selected_and_not_done_is_a_problem(run, capsys):
+    (run / "cases" / "chimle-sr16.json").unlink()
+    assert main(["validate", str(run)]) is ExitCode.FAILED
+    assert "MissingDataError: chimle-sr16 is not done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("[]", "of schema None"),
+        (json.dumps({"schema": "invbench.case/9"}), "of schema 'invbench.case/9'; known:"),
+        (json.dumps({"schema": "invbench.run/1"}), "run_id is missing"),
+        ("\ud800", "codec can't decode"),
+    ],
+    ids=["empty", "list", "schema", "incomplete", "not text"],
+)
+def test_a_file_that_is_no_record_is_named(tmp_path, capsys, text, message):
+    path = tmp_path / "file.json"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    assert main(["validate", str(path)]) is ExitCode.FAILED
+    out = capsys.readouterr().out
+    assert out.startswith(f"{path}: InvalidRecordError: ")
+    assert message in out
+
+
+def test_what_is_not_there_is_missing_and_not_a_run_is_a_problem(tmp_path, capsys):
+    assert main(["validate", str(tmp_path / "none")]) is ExitCode.MISSING
+    assert main(["validate", str(tmp_path)]) is ExitCode.FAILED
+    assert "there is no run.json" in capsys.readouterr().out
+
+
+def spoil(path, change):
+    text = path.read_text()
+    changed = change(text)
+    assert changed != text
+    path.write_text(changed)
