@@ -28,21 +28,23 @@ if TYPE_CHECKING:
 
     from invbench.gate import Comparison, GateReport, Snapshot
     from invbench.models import Case
-    from invbench.suite.session import Suite
+    from invbench.suite.resolve import Suite
+    from invbench.suite.session import Session
 
 # Options that make a run's scores other than its profile's, whatever the models do
 BINDING = ("images", "samples", "data", "seed", "dtype", "lpips_net")
 
 
 @pytest.fixture(scope="session")
-def baseline(suite: Suite, request: pytest.FixtureRequest) -> Snapshot:
+def baseline(session: Session, request: pytest.FixtureRequest) -> Snapshot:
     """Read the baseline that was chosen, or the one of this device and profile."""
+    suite = session.suite
     if suite.options.gate == "off":
         pytest.skip("--invbench-gate=off")
     if hasattr(request.config, "workerinput"):
         pytest.skip("no process sees the whole run; use `invbench compare` after it")
     folder = suite.root / "fixtures" / "baselines"
-    device = read_snapshot(suite.store.folder).device
+    device = read_snapshot(session.store.folder).device
     if suite.options.baseline is not None:
         return read_snapshot(find_baseline(suite.options.baseline, folder, device))
     return read_snapshot(default_baseline(suite, folder, device))
@@ -73,9 +75,12 @@ def other_lpips(baseline: Snapshot, candidate: Snapshot) -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def report(suite: Suite, baseline: Snapshot, publish, request: pytest.FixtureRequest) -> GateReport:
+def report(
+    session: Session, baseline: Snapshot, publish, request: pytest.FixtureRequest
+) -> GateReport:
     """Compare the selected cases of this run, all of them together."""
-    candidate = read_snapshot(suite.store.folder)
+    suite = session.suite
+    candidate = read_snapshot(session.store.folder)
     items = [item for item in request.session.items if item.path.name == "test_gate.py"]
     selected = {item.callspec.params["case"].id for item in items if hasattr(item, "callspec")}
     everything = selected == {case.id for case in suite.cases}
@@ -87,19 +92,19 @@ def report(suite: Suite, baseline: Snapshot, publish, request: pytest.FixtureReq
         cases=None if everything else selected,
         without=() if suite.options.baseline else other_lpips(baseline, candidate),
     )
-    write_report(found, suite.store.folder / "gate.json")
+    write_report(found, session.store.folder / "gate.json")
     publish(found)
     return found
 
 
-def test_case_is_no_worse(case: Case, report: GateReport, suite: Suite) -> None:
+def test_case_is_no_worse(case: Case, report: GateReport, session: Session) -> None:
     """Nothing that the baseline holds of a case got worse, and all of it was compared."""
     rows = [row for row in report.rows if row.case == case.id]
     if not rows:
         pytest.skip("not in the baseline, or measured in neither")
     allowed = {Verdict.IDENTICAL, Verdict.PASS, Verdict.IMPROVED}
     failed = [row for row in rows if row.verdict not in allowed]
-    if failed and suite.options.gate != "warn":
+    if failed and session.suite.options.gate != "warn":
         said = (f"{row.metric} {row.verdict}, {row.reason or shown(row)}" for row in failed)
         pytest.fail("; ".join(said), pytrace=False)
 
@@ -108,8 +113,8 @@ def shown(row: Comparison) -> str:
     return f"worse by {row.estimate:.4g}, tolerated {row.tolerance:.4g}"
 
 
-def test_no_case_of_the_baseline_is_gone(baseline: Snapshot, suite: Suite) -> None:
+def test_no_case_of_the_baseline_is_gone(baseline: Snapshot, session: Session) -> None:
     """Every case of the baseline is still one of the suite, whichever were selected."""
-    gone = sorted(set(baseline.cases) - {case.id for case in suite.cases})
-    if gone and suite.options.gate != "warn":
+    gone = sorted(set(baseline.cases) - {case.id for case in session.suite.cases})
+    if gone and session.suite.options.gate != "warn":
         pytest.fail(f"gone or renamed: {', '.join(gone)}", pytrace=False)

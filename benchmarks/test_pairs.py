@@ -15,16 +15,17 @@ from invbench.machine import synchronized_clock
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from invbench.evaluation import Subject
     from invbench.models import Case
-    from invbench.suite.session import Suite
+    from invbench.suite.session import Session
 
 
 @pytest.mark.benchmark(timer=synchronized_clock)
 @pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")  # by a resumed case
-def test_pair(case: Case, sampler: tuple, suite: Suite, benchmark: BenchmarkFixture) -> None:
+def test_pair(case: Case, subject: Subject, session: Session, benchmark: BenchmarkFixture) -> None:
     """A pair is as valid and as calibrated as its limits say."""
     benchmark.group = case.task
-    record = suite.run(case, *sampler, measure_rounds=benchmark.pedantic)
+    record = session.run(case, subject, measure_rounds=benchmark.pedantic)
 
     scores = {name: metric.mean for name, metric in record.validity.items()}
     if record.interval:

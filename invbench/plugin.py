@@ -16,15 +16,16 @@ from invbench.models import Case
 from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
-from invbench.suite.session import Suite, default_results
+from invbench.suite.resolve import Suite
+from invbench.suite.session import Session, default_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from invbench.models import Sampler
+    from invbench.evaluation import Subject
 
 PREFIX = "--invbench-"
-_SUITE = pytest.StashKey[Suite]()
+_SESSION = pytest.StashKey[Session]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect the options into a suite; nothing is loaded yet."""
+    """Collect the options into a session; nothing is loaded yet."""
     config.addinivalue_line("filterwarnings", "default::invbench.errors.ResumeWarning")
     chosen = {
         option.name: config.getoption(PREFIX + option.name.replace("_", "-"))
@@ -44,19 +45,20 @@ def pytest_configure(config: pytest.Config) -> None:
     shared = worker.get("invbench_results")
     folder = Path(shared) if shared else options.results or default_results(config.rootpath)
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
-    config.stash[_SUITE] = Suite(options, config.rootpath, RunStore(folder), number)
+    suite = Suite(options, config.rootpath, number)
+    config.stash[_SESSION] = Session(suite, RunStore(folder))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Have every xdist worker write to the same folder."""
-    node.workerinput["invbench_results"] = str(node.config.stash[_SUITE].store.folder)
+    node.workerinput["invbench_results"] = str(node.config.stash[_SESSION].store.folder)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for a ``case`` all of them."""
     if "case" in metafunc.fixturenames:
-        cases = metafunc.config.stash[_SUITE].cases
+        cases = metafunc.config.stash[_SESSION].suite.cases
         metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
@@ -64,9 +66,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep this shard's part of the cases that were selected."""
     with _usage_errors():
-        part, parts = config.stash[_SUITE].shard
+        shard = config.stash[_SESSION].suite.shard
     selected = _selected(items)
-    others = set(selected) - set(selected[part::parts])
+    others = set(selected) - set(shard.select(selected))
     if others:
         config.hook.pytest_deselected(items=[item for item in items if _case_id(item) in others])
         items[:] = [item for item in items if _case_id(item) not in others]
@@ -85,24 +87,24 @@ def pytest_xdist_node_collection_finished(node, ids: list[str]) -> None:  # type
     """Begin the run's folder when the first worker has collected."""
     if node.gateway.id == "gw0":
         names = {name.partition("[")[2].removesuffix("]") for name in ids}
-        cases = node.config.stash[_SUITE].cases
+        cases = node.config.stash[_SESSION].suite.cases
         _begin(node.config, [case.id for case in cases if case.id in names])
 
 
 @pytest.fixture(scope="session")
-def suite(pytestconfig: pytest.Config) -> Suite:
-    """Give the run's suite; its folder was begun when the cases were collected."""
-    return pytestconfig.stash[_SUITE]
+def session(pytestconfig: pytest.Config) -> Session:
+    """Give the run's session; its folder was begun when the cases were collected."""
+    return pytestconfig.stash[_SESSION]
 
 
 @pytest.fixture
-def sampler(case: Case, suite: Suite) -> tuple[Sampler, dict[str, Any]]:
+def subject(case: Case, session: Session) -> Subject:
     """Build the case's sampler; without weights skip, or fail if they are required."""
     try:
-        return suite.sampler(case)
+        return session.suite.subject(case)
     except MissingCheckpointError as error:
-        suite.skip(case, str(error))
-        if suite.requires(case):
+        session.skip(case, str(error))
+        if session.suite.requires(case):
             pytest.fail(f"required: {error}", pytrace=False)
         pytest.skip(str(error))
 
@@ -113,28 +115,28 @@ def pytest_benchmark_update_machine_info(
 ) -> None:
     """Add the facts that a timing depends on; pytest-benchmark warns where two files differ."""
     with _usage_errors():
-        machine_info["invbench"] = lasting_facts(config.stash[_SUITE].device)
+        machine_info["invbench"] = lasting_facts(config.stash[_SESSION].suite.device)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Say in pytest-benchmark's file which run its timings belong to."""
-    output_json["invbench"] = {"run_id": config.stash[_SUITE].store.folder.name}
+    output_json["invbench"] = {"run_id": config.stash[_SESSION].store.folder.name}
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode
 ) -> None:
     """Print the table of all cases of the run."""
-    run = terminalreporter.config.stash[_SUITE]
-    names = run.store.case_ids()
+    session = terminalreporter.config.stash[_SESSION]
+    names = session.store.case_ids()
     if not names or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     terminalreporter.section("invbench")
     records = []
     for name in names:
         try:
-            record = run.store.read_case(name)
+            record = session.store.read_case(name)
         except InvalidRecordError as error:
             terminalreporter.write_line(f"{type(error).__name__}: {error}")
         else:
@@ -144,15 +146,15 @@ def pytest_terminal_summary(
     skipped = sum(record.status == "skipped" for record in records)
     if skipped:
         terminalreporter.write_line(f"{skipped} cases skipped")
-    if run.reused:
-        terminalreporter.write_line(f"{len(run.reused)} cases kept from an earlier session")
-    terminalreporter.write_line(f"records: {run.store.folder}")
+    if session.kept:
+        terminalreporter.write_line(f"{len(session.kept)} cases kept from an earlier session")
+    terminalreporter.write_line(f"records: {session.store.folder}")
 
 
 def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
     if selected:
         with _usage_errors():
-            config.stash[_SUITE].begin(sys.argv, selected)
+            config.stash[_SESSION].begin(sys.argv, selected)
 
 
 def _selected(items: Sequence[pytest.Item]) -> list[str]:

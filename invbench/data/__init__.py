@@ -1,21 +1,21 @@
 """On which images? Sets of targets; each has an id and the group it must not be parted from.
 
-A data set is a sequence of `Photo`; images of one group (crops of one photograph) always stay on
-the same side of a split between calibration and test.
+A `DataSet` has a name and photographs; images of one group (crops of one photograph) always stay
+on the same side of a split between calibration and test.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-__all__ = ["Photo", "digest"]
+__all__ = ["DataSet", "Photo", "digest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,34 @@ class Photo:
     id: str
     group: str
     pixels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Targets to measure on.
+
+    Attributes:
+        name: of the data set, for records.
+        photos: at least one, all of one size.
+    """
+
+    name: str
+    photos: Sequence[Photo]
+
+    @property
+    def groups(self) -> list[str]:
+        """Return the source photograph of each image."""
+        return [photo.group for photo in self.photos]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what identifies the images, down to their pixels, for the record."""
+        return {
+            "name": self.name,
+            "sha256": digest(self.photos),
+            "size": self.photos[0].pixels.shape[-1],
+            "image_ids": [photo.id for photo in self.photos],
+            "groups": self.groups,
+        }
 
 
 def digest(photos: Sequence[Photo]) -> str:

@@ -1,28 +1,33 @@
 """How is one case measured? Observe, sample, reobserve, score, calibrate.
 
-`evaluate` is the one path from a sampler to a record; `score_folder` scores samples that somebody
-else drew and left on disk.
+`evaluate` is the one path from an `Experiment` (who is measured, on what and how) to a record;
+`score_folder` scores samples that somebody else drew and left on disk.
 """
 
 from __future__ import annotations
 
 from invbench.evaluation.disk import Question, score_folder
-from invbench.evaluation.evaluate import Evaluation, Measure, evaluate, identify
-from invbench.evaluation.rounds import Settings
-from invbench.evaluation.sampling import draw
+from invbench.evaluation.evaluate import Evaluation, Measure, evaluate
+from invbench.evaluation.experiment import Experiment, Facts, Settings, Subject
+from invbench.evaluation.sampling import Observed, draw, draw_samples, observe
 from invbench.evaluation.scoring import score_image
 from invbench.evaluation.summary import calibrate_on_others, interval_record
 
 __all__ = [
     "Evaluation",
+    "Experiment",
+    "Facts",
     "Measure",
+    "Observed",
     "Question",
     "Settings",
+    "Subject",
     "calibrate_on_others",
     "draw",
+    "draw_samples",
     "evaluate",
-    "identify",
     "interval_record",
+    "observe",
     "score_folder",
     "score_image",
 ]

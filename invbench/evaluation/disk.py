@@ -174,7 +174,8 @@ def _score(samples: Tensor, names: list[str], image_id: str, question: Question)
         target=None if target is None else from_uint8(target),
         rule=question.rule,
     )
-    return {"files": names, "operator": {"name": operator.name, **operator.params}} | _plain(found)
+    facts = {"name": operator.name, **operator.identity()["params"]}
+    return {"files": names, "operator": facts} | _plain(found)
 
 
 def _partner(folder: Path, image_id: str, channels: int) -> Tensor:

@@ -1,133 +1,87 @@
-"""One image a round: observe, draw its samples, score them before the next image's are drawn."""
+"""One image a round, so that a clock sees sampling alone and memory holds one image's samples."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
-from invbench.evaluation.sampling import draw
-from invbench.evaluation.scoring import ImageScores, score_image
-from invbench.images import from_uint8
+from invbench.evaluation.sampling import draw_samples, observe
+from invbench.evaluation.scoring import score_image
 from invbench.machine import peak_allocated_bytes, synchronized_clock
-from invbench.problems import get_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
-    from invbench.data import Photo
-    from invbench.metrics import Metric
-    from invbench.models import Case, Sampler
-    from invbench.uncertainty import Rule
+    from invbench.evaluation.experiment import Experiment
+    from invbench.evaluation.sampling import Observed
+    from invbench.evaluation.scoring import ImageScores
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a case is measured.
+class Rounds:
+    """Walks through the images of an experiment, one a round.
+
+    A round has two halves, which a clock calls in turn: `next_image`, untimed, scores the samples
+    of the round before and observes the next image; `sample`, timed, draws that image's samples.
 
     Attributes:
-        n_samples: K, samples an image.
-        chunk_size: samples drawn in one call of the sampler.
-        seed: root seed.
-        device: where the sampler and its observations are.
-        dtype: "float32", or "bfloat16" to sample under autocast.
-        rule: of the interval's quantiles; `linear` is the study's.
+        seconds: of each round so far.
     """
 
-    n_samples: int
-    chunk_size: int
-    seed: int = 0
-    device: torch.device = torch.device("cpu")
-    dtype: str = "float32"
-    rule: Rule = "linear"
-
-
-class Stream:
-    """Walks through the images: prepares one, samples it, and scores it before the next."""
-
-    def __init__(
-        self,
-        case: Case,
-        sampler: Sampler,
-        photos: Sequence[Photo],
-        settings: Settings,
-        metrics: Sequence[Metric],
-    ) -> None:
-        self.task = get_task(case.task)
-        self.sampler = sampler
-        self.photos = photos
-        self.settings = settings
-        self.metrics = metrics
-        self.index = -1
-        self.samples: Tensor | None = None
-        self.observation = torch.empty(0)
-        self.done: list[ImageScores] = []
+    def __init__(self, experiment: Experiment) -> None:
         self.seconds: list[float] = []
-
-    @property
-    def finished(self) -> bool:
-        """Tell whether every image has been drawn."""
-        return len(self.done) + (self.samples is not None) == len(self.photos)
+        self._experiment = experiment
+        self._scores: list[ImageScores] = []
+        self._drawn: tuple[Observed, Tensor] | None = None  # waits to be scored
+        self._observed = self._observe(0)
 
     def warm_up(self) -> int | None:
-        """Draw the first image untimed; return the memory that took on a GPU."""
-        self._observe(0)
-        with peak_allocated_bytes(self.settings.device) as peak:
-            self._draw(0)
+        """Draw the first image's samples untimed; return how many bytes that took on a GPU."""
+        with peak_allocated_bytes(self._experiment.settings.device) as peak:
+            self._draw()
         return peak()
 
     def next_image(self) -> None:
-        """Score what was drawn, and make the next image's observation."""
+        """Score what was drawn last, and observe the image of this round."""
         self._score()
-        self.index += 1
-        self._observe(self.index)
+        self._observed = self._observe(len(self.seconds))
 
     def sample(self) -> None:
         """Draw the samples of this round's image, and time that."""
         start = synchronized_clock()
-        self.samples = self._draw(self.index)
+        samples = self._draw()
         self.seconds.append(synchronized_clock() - start)
+        self._drawn = self._observed, samples
 
-    def scores(self) -> list[ImageScores]:
-        """Score what is left, and return the scores of all images."""
+    def finish(self) -> list[ImageScores]:
+        """Go through the rounds that the clock left out; return the scores of all images.
+
+        A clock may stop early: pytest-benchmark runs a single round if it is disabled.
+        """
+        while len(self.seconds) < len(self._experiment.data.photos):
+            self.next_image()
+            self.sample()
         self._score()
-        return self.done
+        return self._scores
 
-    def _observe(self, index: int) -> None:
-        self.target = from_uint8(self.photos[index].pixels.to(self.settings.device))
-        self.observation = self.task.operator(self.target)
+    def _observe(self, index: int) -> Observed:
+        experiment = self._experiment
+        photo = experiment.data.photos[index]
+        return observe(photo, experiment.task, experiment.settings.device)
 
-    def _draw(self, index: int) -> Tensor:
-        settings = self.settings
-        with torch.autocast(
-            settings.device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"
-        ):
-            samples = draw(
-                self.sampler,
-                self.observation[None],
-                task=self.task.name,
-                image_ids=[self.photos[index].id],
-                size=(self.target.shape[-2], self.target.shape[-1]),
-                n_samples=settings.n_samples,
-                seed=settings.seed,
-                chunk_size=settings.chunk_size,
-            )
-        return samples[0]
+    def _draw(self) -> Tensor:
+        experiment = self._experiment
+        return draw_samples(experiment.subject.sampler, self._observed, experiment.settings)
 
     def _score(self) -> None:
-        if self.samples is None:
+        if self._drawn is None:
             return
-        self.done.append(
+        (observed, samples), self._drawn = self._drawn, None
+        self._scores.append(
             score_image(
-                self.samples,
-                self.observation,
-                operator=self.task.operator,
-                metrics=self.metrics,
-                target=self.target,
-                rule=self.settings.rule,
+                samples,
+                observed.observation,
+                operator=observed.task.operator,
+                metrics=self._experiment.metrics,
+                target=observed.target,
+                rule=self._experiment.settings.rule,
             )
         )
-        self.samples = None

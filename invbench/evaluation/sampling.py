@@ -1,7 +1,8 @@
-"""Drawing samples: seeds for each sample, chunks, checks and the one rounding to 8 bits."""
+"""From an image to samples: observe it, seed and draw each sample, check it, round it to 8 bits."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,57 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from invbench.data import Photo
+    from invbench.evaluation.experiment import Settings
     from invbench.models import Sampler
+    from invbench.problems import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """An image that a task has observed: what a sampler may see, and the target behind it.
+
+    Attributes:
+        task: whose operator observed it.
+        image_id: of the photograph.
+        target: ``[3, H, W]`` in [0, 1].
+        observation: ``[c, h, w]`` in [0, 1].
+    """
+
+    task: Task
+    image_id: str
+    target: Tensor
+    observation: Tensor
+
+
+def observe(photo: Photo, task: Task, device: torch.device) -> Observed:
+    """Apply a task's operator to a photograph, on a device."""
+    target = from_uint8(photo.pixels.to(device))
+    return Observed(task, photo.id, target, task.operator(target))
+
+
+def draw_samples(sampler: Sampler, observed: Observed, settings: Settings) -> Tensor:
+    """Draw the samples of one image, seeded so that every caller gets the same ones.
+
+    Returns:
+        ``[K, 3, H, W]`` float32, multiples of 1/255 in [0, 1].
+
+    Raises:
+        InvalidSamplesError: see `draw`.
+    """
+    bfloat16 = settings.dtype == "bfloat16"
+    with torch.autocast(settings.device.type, torch.bfloat16, enabled=bfloat16):
+        samples = draw(
+            sampler,
+            observed.observation[None],
+            task=observed.task.name,
+            image_ids=[observed.image_id],
+            size=(observed.target.shape[-2], observed.target.shape[-1]),
+            n_samples=settings.n_samples,
+            seed=settings.seed,
+            chunk_size=settings.chunk_size,
+        )
+    return samples[0]
 
 
 @torch.inference_mode()

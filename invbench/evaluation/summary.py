@@ -1,4 +1,4 @@
-"""From the scores of images to what a record says of intervals and uncertainty."""
+"""From the scores of images to what a record says of validity, intervals and uncertainty."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from invbench.evaluation.scoring import LEVEL
-from invbench.runs import IntervalRecord
+from invbench.runs import IntervalRecord, MetricRecord
 from invbench.uncertainty import (
     RiskCurve,
     bootstrap_over_images,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from invbench.evaluation.scoring import ImageScores
+    from invbench.metrics import Metric
     from invbench.uncertainty import CrossCalibration, Rule
 
 ALPHA = 0.1  # the risk that calibration allows: 1 - LEVEL
@@ -52,6 +53,25 @@ def per_image(images: Sequence[ImageScores]) -> dict[str, NDArray[np.float64]]:
     for name in ("risk_by_length", "role_coverage"):
         arrays[name] = np.stack([getattr(image, name) for image in images])
     return arrays
+
+
+def validity_record(metric: Metric, images: Sequence[ImageScores]) -> MetricRecord:
+    """Average one metric: over the samples of each image, then over images.
+
+    The standard error is that between images; a single image has none.
+    """
+    means = np.array([image.validity[metric.name].mean() for image in images])
+    spread = means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else None
+    return MetricRecord(
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+        version=metric.version,
+        n_images=len(means),
+        mean=float(means.mean()),
+        stderr=None if spread is None else float(spread),
+        n_nonfinite=sum(image.n_nonfinite[metric.name] for image in images),
+        per_image=tuple(float(value) for value in means),
+    )
 
 
 def interval_record(

@@ -41,6 +41,10 @@ class Metric:
     function: Callable[[Tensor, Tensor], Tensor]
     parameters: Mapping[str, object] = field(default_factory=dict)
 
+    def identity(self) -> dict[str, object]:
+        """Return what the scores depend on, for the record."""
+        return {"version": self.version, **self.parameters}
+
 
 def validity_metrics(lpips: Lpips) -> tuple[Metric, ...]:
     """Return the three metrics of validity: PSNR, SSIM (uniform window) and the given LPIPS."""

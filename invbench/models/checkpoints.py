@@ -41,6 +41,10 @@ class Checkpoint:
     bytes: int
     card: dict[str, Any]
 
+    def identity(self) -> dict[str, Any]:
+        """Return what identifies the weights, for the record."""
+        return {"file": self.path.name, "sha256": self.sha256, "bytes": self.bytes}
+
 
 def describe(config: Any) -> str:
     """Return a configuration as canonical JSON; equal configurations give equal text."""

@@ -25,13 +25,11 @@ class Operator(Protocol):
     def name(self) -> str:
         """Id for records."""
 
-    @property
-    def version(self) -> str:
-        """Changes whenever results stop being comparable."""
+    def identity(self) -> dict[str, Any]:
+        """Return what observations depend on, ready for JSON: name, version and params.
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Parameters for the record, ready for JSON."""
+        The version changes whenever results stop being comparable.
+        """
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image."""

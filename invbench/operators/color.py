@@ -52,10 +52,9 @@ class PillowGray:
     name: ClassVar[str] = "gray-pillow"
     version: ClassVar[str] = "1"
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Parameters for the record: none."""
-        return {}
+    def identity(self) -> dict[str, Any]:
+        """Return what observations depend on, for the record."""
+        return {"name": self.name, "version": self.version, "params": {}}
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image."""

@@ -156,10 +156,9 @@ class PillowJpeg:
         _check_subsampling(self.subsampling)
         quantization_tables(self.quality)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Parameters for the record."""
-        return asdict(self)
+    def identity(self) -> dict[str, Any]:
+        """Return what observations depend on, for the record."""
+        return {"name": self.name, "version": self.version, "params": asdict(self)}
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image."""

@@ -80,10 +80,9 @@ class LinearBicubic:
     def __post_init__(self) -> None:
         self.observation_shape(self.height, self.width)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Parameters for the record."""
-        return asdict(self)
+    def identity(self) -> dict[str, Any]:
+        """Return what observations depend on, for the record."""
+        return {"name": self.name, "version": self.version, "params": asdict(self)}
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image.
@@ -153,10 +152,9 @@ class LinearGray:
     name: ClassVar[str] = "gray-linear"
     version: ClassVar[str] = "1"
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Parameters for the record."""
-        return asdict(self)
+    def identity(self) -> dict[str, Any]:
+        """Return what observations depend on, for the record."""
+        return {"name": self.name, "version": self.version, "params": asdict(self)}
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image."""

@@ -196,10 +196,9 @@ class PillowBicubic:
         if not (isinstance(self.factor, int) and self.factor >= 1):
             raise UnknownNameError(f"factor {self.factor!r}; choose a whole number from 1 up")
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Parameters for the record."""
-        return asdict(self)
+    def identity(self) -> dict[str, Any]:
+        """Return what observations depend on, for the record."""
+        return {"name": self.name, "version": self.version, "params": asdict(self)}
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image.

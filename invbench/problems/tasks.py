@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invbench.errors import UnknownNameError
 from invbench.operators import PillowBicubic, PillowGray, PillowJpeg
@@ -25,6 +25,10 @@ class Task:
     name: str
     version: str
     operator: Operator
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the task's numbers depend on, for the record."""
+        return {"name": self.name, "version": self.version, "operator": self.operator.identity()}
 
 
 TASKS = {

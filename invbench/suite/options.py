@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Collection
 
 
@@ -114,3 +115,9 @@ def add_options(
                 default=[] if option.default is MISSING else option.default,
                 **option.metadata["arguments"],
             )
+
+
+def read_options(arguments: argparse.Namespace) -> Options:
+    """Collect the options among parsed arguments; options not declared keep their defaults."""
+    names = [option.name for option in fields(Options) if hasattr(arguments, option.name)]
+    return Options(**{name: getattr(arguments, name) for name in names})

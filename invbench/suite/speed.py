@@ -1,7 +1,7 @@
-"""Speed in fresh processes: rounds within one process share its luck, processes do not.
+"""Speed in fresh processes, so that chance is averaged out that one process keeps to its end.
 
-Two builds of a model are timed in turns, so that a machine that warms up or is busy for a while
-slows both alike.
+How memory happens to be laid out speeds or slows all rounds of one process alike. Two builds of a
+model are timed in turns, so that a machine that warms up or is busy for a while slows both alike.
 """
 
 from __future__ import annotations
@@ -12,26 +12,22 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from invbench import errors
+from invbench.data import DataSet
 from invbench.data.synthetic import gaussian_photos
-from invbench.evaluation import draw
-from invbench.images import from_uint8
+from invbench.evaluation import Facts, Subject, draw_samples, observe
 from invbench.machine import device_key, gpu_state, measure, peak_allocated_bytes
 from invbench.models import Case, get_method, prepare
 from invbench.problems import get_task
-from invbench.runs import RunRecord, RunStore, TimingCase, build
+from invbench.runs import RunRecord, TimingCase, build
 from invbench.suite.options import Options
-from invbench.suite.session import Suite
+from invbench.suite.resolve import Suite
+from invbench.suite.session import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from invbench.data import Photo
-    from invbench.models import Sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +36,7 @@ class Job:
 
     Attributes:
         case: model and task.
-        options: of the suite: profile, device, checkpoints and so on.
+        options: what the user chose: profile, device, checkpoints and so on.
         root: folder that holds ``fixtures/``.
         output: folder of the run.
         rounds: timed, after one that is not.
@@ -57,7 +53,12 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """What processes found: the timing, and where that was."""
+    """What processes found.
+
+    Attributes:
+        timing: the seconds of each round, and what they depend on.
+        run: which command that was, and on which machine.
+    """
 
     timing: TimingCase
     run: RunRecord
@@ -83,28 +84,16 @@ def time_here(job: Job) -> Timed:
 
     Raises:
         InvalidOptionError: if random weights are asked of a sampler that has no network of ours.
-        MissingCheckpointError, UnknownNameError: see `Suite.sampler`.
+        MissingCheckpointError, UnknownNameError: see `resolve.Suite.subject`.
     """
-    suite = Suite(job.options, job.root, RunStore(job.output))
-    task, profile, device = get_task(job.case.task), suite.profile, suite.device
-    name, photo = _target(suite, job.case.task)
-    sampler, facts, weights = _sampler(suite, job)
-    target = from_uint8(photo.pixels.to(device))
-    observation = task.operator(target)
+    suite = Suite(job.options, job.root)
+    device, settings = suite.device, suite.settings
+    data = _targets(suite, job.case.task)
+    subject = _untrained(suite, job.case) if job.random_weights else suite.subject(job.case)
+    observed = observe(data.photos[0], get_task(job.case.task), device)
 
     def sample() -> None:
-        dtype = job.options.dtype
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-            draw(
-                sampler,
-                observation[None],
-                task=task.name,
-                image_ids=[photo.id],
-                size=(target.shape[-2], target.shape[-1]),
-                n_samples=profile.n_samples,
-                seed=job.options.seed,
-                chunk_size=profile.chunk_size,
-            )
+        draw_samples(subject.sampler, observed, settings)
 
     before = gpu_state(device)
     seconds = measure(sample, setup=gc.collect, rounds=job.rounds, warmup_rounds=1)
@@ -112,45 +101,50 @@ def time_here(job: Job) -> Timed:
     with peak_allocated_bytes(device) as peak:
         sample()
     timing = TimingCase(
-        environment_key=device_key(device, job.options.dtype),
-        weights=weights,
-        model={"name": job.case.model, **facts},
-        targets=name,
-        samples_per_round=profile.n_samples,
-        chunk_size=profile.chunk_size,
-        nfe=getattr(sampler, "nfe", None),
+        environment_key=device_key(device, settings.dtype),
+        weights=_weights(suite, job),
+        model={"name": job.case.model, **subject.identity()},
+        targets=data.name,
+        samples_per_round=settings.n_samples,
+        chunk_size=settings.chunk_size,
+        nfe=subject.nfe,
         peak_allocated_bytes=peak(),
         seconds=(tuple(seconds),),
         clocks=({"before": before, "after": after},) if device.type == "cuda" else (),
     )
-    return Timed(timing=timing, run=suite.describe(sys.argv, [job.case.id]))
+    run = describe(suite, job.output.name, sys.argv, [job.case.id])
+    return Timed(timing=timing, run=run)
 
 
-def _target(suite: Suite, task: str) -> tuple[str, Photo]:
-    """Return the first target; an image drawn from a known law where the profile has no data."""
+def _targets(suite: Suite, task: str) -> DataSet:
+    """Return a task's targets; an image drawn from a known law where the profile has no data."""
     try:
-        name, photos = suite.photos(task)
+        return suite.data_set(task)
     except errors.MissingDataError:
         if suite.options.data is not None:
             raise
-        return "gaussian field", gaussian_photos(suite.profile.sizes[task], 1)[0]
-    return name, photos[0]
+        return DataSet("gaussian field", gaussian_photos(suite.profile.sizes[task], 1))
 
 
-def _sampler(suite: Suite, job: Job) -> tuple[Sampler, dict[str, Any], Any]:
-    own = job.case.model in suite.factories
-    if not job.random_weights:
-        return *suite.sampler(job.case), "own" if own else "checkpoint"
-    if own:
+def _untrained(suite: Suite, case: Case) -> Subject:
+    """Build a case's network with the weights it is initialized with."""
+    if case.model in suite.own:
         raise errors.InvalidOptionError(
-            f"--random-weights: {job.case.model} is not built by invbench; leave the option out"
+            f"--random-weights: {case.model} is not built by invbench; leave the option out"
         )
-    method, configuration = get_method(job.case.model), suite.profile.configuration
-    config = method.configure(job.case.task, configuration)
+    method, configuration = get_method(case.model), suite.profile.configuration
+    config = method.configure(case.task, configuration)
     network = method.build(config)
     prepare(network, suite.device)
-    facts = {"family": method.family, "source": method.source, "configuration": configuration}
-    return method.sampler(network, config), facts, "random"
+    facts = Facts(family=method.family, source=method.source, configuration=configuration)
+    return Subject(method.sampler(network, config), facts)
+
+
+def _weights(suite: Suite, job: Job) -> Literal["checkpoint", "random", "own"]:
+    """Say where the weights come from."""
+    if job.random_weights:
+        return "random"
+    return "own" if job.case.model in suite.own else "checkpoint"
 
 
 def _join(parts: Sequence[Timed]) -> Timed:

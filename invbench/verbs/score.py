@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import add_options
+from invbench.suite import add_options, read_options
 from invbench.verbs import LPIPS_OPTIONS, say, verb
 
 if TYPE_CHECKING:
@@ -32,23 +32,17 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Score samples that lie on disk; what cannot be scored is named and left out."""
     from invbench.evaluation import Question, score_folder
-    from invbench.machine import resolve_device
-    from invbench.metrics import load_lpips, validity_metrics
     from invbench.problems import get_task
     from invbench.report import disk_table
+    from invbench.suite.resolve import Suite, load_metrics
 
     task = get_task(arguments.task)
-    lpips = load_lpips(
-        net=arguments.lpips_net,
-        weights=arguments.lpips_weights,
-        offline=arguments.offline,
-        device=resolve_device(arguments.device),
-    )
+    suite = Suite(read_options(arguments), Path.cwd())
     question = Question(
         task=task,
         observations=arguments.observations,
         targets=arguments.targets,
-        metrics=validity_metrics(lpips),
+        metrics=load_metrics(suite.options, suite.device, offline=suite.options.offline),
     )
     scores = score_folder(arguments.folder, question)
     scores.write(arguments.output)

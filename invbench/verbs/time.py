@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import Options, add_options
+from invbench.suite import add_options, read_options
 from invbench.verbs import say, verb
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     output = arguments.output or default_results(Path.cwd())
     job = Job(
         case=Case(arguments.model, arguments.task),
-        options=Options(**{name: getattr(arguments, name) for name in OPTIONS}),
+        options=read_options(arguments),
         root=Path.cwd(),
         output=output,
         rounds=arguments.rounds,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +13,16 @@ from PIL import Image
 from samplers import Blurry, broken
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from invbench.data import DataSet
 from invbench.data.photos import photos
 from invbench.errors import InvalidSamplesError
 from invbench.evaluation.evaluate import evaluate
-from invbench.evaluation.rounds import Settings
+from invbench.evaluation.experiment import Experiment, Facts, Settings, Subject
 from invbench.evaluation.sampling import draw
 from invbench.images import from_uint8
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.models.cases import Case
+from invbench.models.checkpoints import Checkpoint
 from invbench.problems.tasks import get_task
 from invbench.uncertainty import crps, energy_score, null_space_width, spread_and_error
 
@@ -26,17 +30,19 @@ METRICS = validity_metrics(load_lpips(offline=True))[:2]
 PHOTOS = photos(128, 3)
 
 
-def run(*, sampler=None, chunk_size=7, n_samples=20, **changes):
-    return evaluate(
-        Case("blurry", "sr16"),
-        sampler or Blurry(128),
-        PHOTOS,
-        settings=Settings(n_samples=n_samples, chunk_size=chunk_size),
-        metrics=METRICS,
-        model={},
-        dataset="test",
-        **changes,
-    )
+def experiment(*, sampler=None, chunk_size=7, n_samples=20, **changes):
+    arguments = {
+        "case": Case("blurry", "sr16"),
+        "subject": Subject(sampler or Blurry(128)),
+        "data": DataSet("test", PHOTOS),
+        "settings": Settings(n_samples=n_samples, chunk_size=chunk_size),
+        "metrics": METRICS,
+    }
+    return Experiment(**arguments | changes)
+
+
+def run(**changes):
+    return evaluate(experiment(**changes))
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +154,7 @@ def test_a_clock_that_runs_one_round_only_still_sees_every_image(evaluation):
         setup()
         target()
 
-    again = run(measure_rounds=once)
+    again = evaluate(experiment(), measure_rounds=once)
     assert asdict(again.record.validity["psnr"]) == asdict(evaluation.record.validity["psnr"])
     assert len(again.record.throughput.seconds_per_round) == 3
 
@@ -172,15 +178,49 @@ def test_bad_samples_end_the_case_with_their_name():
         run(sampler=broken("sr16", torch.device("cpu")))
 
 
-def test_the_identity_changes_with_what_the_numbers_depend_on(evaluation):
-    keys = {evaluation.record.key, run(n_samples=5).record.key}
-    other = evaluate(
-        Case("blurry", "sr16"),
-        Blurry(128),
-        PHOTOS[:2],
-        settings=Settings(n_samples=5, chunk_size=5),
-        metrics=METRICS[:1],
-        model={"checkpoint": {"sha256": "x"}},
-        dataset="test",
-    )
-    assert len(keys | {other.record.key}) == 3
+CHANGES = {
+    "model": {"case": Case("other", "sr16")},
+    "source": {"subject": Subject(Blurry(128), Facts(source="elsewhere"))},
+    "weights": {
+        "subject": Subject(Blurry(128), Facts(checkpoint=Checkpoint(Path("a.pt"), "x", 1, {})))
+    },
+    "task": {"case": Case("blurry", "colorization")},
+    "name of the data": {"data": DataSet("other", PHOTOS)},
+    "images": {"data": DataSet("test", PHOTOS[:2])},
+    "order of images": {"data": DataSet("test", PHOTOS[::-1])},
+    "number of samples": {"n_samples": 5},
+    "seed": {"settings": Settings(n_samples=20, chunk_size=7, seed=1)},
+    "precision": {"settings": Settings(n_samples=20, chunk_size=7, dtype="bfloat16")},
+    "metrics": {"metrics": METRICS[:1]},
+    "version of a metric": {"metrics": (replace(METRICS[0], version="0"), METRICS[1])},
+}
+
+
+def test_the_identity_changes_with_what_the_numbers_depend_on():
+    identities = [experiment(**changes).identity() for changes in CHANGES.values()]
+    texts = {json.dumps(identity) for identity in [experiment().identity(), *identities]}
+    assert len(texts) == 1 + len(CHANGES)
+
+
+def test_the_identity_is_the_same_however_samples_are_chunked():
+    assert experiment(chunk_size=1).identity() == experiment().identity()
+
+
+def test_the_identity_says_what_is_known_and_no_more():
+    weights = Checkpoint(Path("folder", "a.safetensors"), "abc", 12, {"steps": 3})
+    facts = Facts(source="a paper", family="imle", stochastic="code", checkpoint=weights)
+    identity = experiment(subject=Subject(Blurry(128), facts)).identity()
+    assert list(identity) == ["model", "task", "sampling", "metrics"]
+    assert list(identity["model"].items()) == [
+        ("name", "blurry"),
+        ("family", "imle"),
+        ("source", "a paper"),
+        ("stochastic", "code"),
+        ("checkpoint", {"file": "a.safetensors", "sha256": "abc", "bytes": 12}),
+    ]
+    assert list(identity["task"]) == ["name", "version", "operator", "dataset"]
+    assert identity["task"]["operator"]["params"] == {"factor": 16}
+    assert identity["task"]["dataset"]["size"] == 128
+    assert identity["task"]["dataset"]["groups"] == ["astronaut", "chelsea", "coffee"]
+    assert identity["sampling"]["nfe"] == 1
+    assert identity["metrics"]["ssim"]["win_size"] == 7

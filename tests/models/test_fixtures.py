@@ -13,9 +13,8 @@ from invbench.models.cases import Case
 from invbench.models.checkpoints import load_weights, read_card
 from invbench.models.monce import MonceConfig
 from invbench.models.registry import MODELS, get_method
-from invbench.runs.store import RunStore
 from invbench.suite.options import Options
-from invbench.suite.session import Suite
+from invbench.suite.resolve import Suite
 from invbench.training.loop import Budget
 from invbench.training.plan import plan_runs
 
@@ -76,7 +75,6 @@ def test_a_generator_without_noise_is_called_so():
     assert get_method("monce").stochastic(MonceConfig(stochastic="none")) == "none"
 
 
-def test_records_say_it(tmp_path):
-    suite = Suite(Options(device="cpu"), ROOT, RunStore(tmp_path))
-    _, facts = suite.sampler(Case("chimle", "decompression"))
-    assert facts["stochastic"] == "code"
+def test_records_say_it():
+    subject = Suite(Options(device="cpu"), ROOT).subject(Case("chimle", "decompression"))
+    assert subject.identity()["stochastic"] == "code"

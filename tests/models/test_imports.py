@@ -39,7 +39,8 @@ from invbench.networks.unet import UnetConfig
 from invbench.problems.profiles import PROFILES, Profile
 from invbench.runs.store import RunStore
 from invbench.suite.options import Options
-from invbench.suite.session import Suite
+from invbench.suite.resolve import Suite
+from invbench.suite.session import Session
 
 ROOT = Path(__file__).parents[2]
 
@@ -294,9 +295,8 @@ class TestSuite:
             offline=True,
             device="cpu",
         )
-        suite = Suite(options, ROOT, RunStore(tmp_path / "run"))
-        case = Case("msgan", "decompression")
-        record = suite.run(case, *suite.sampler(case))
+        suite, case = Suite(options, ROOT), Case("msgan", "decompression")
+        record = Session(suite, RunStore(tmp_path / "run")).run(case, suite.subject(case))
         assert record.identity["model"]["configuration"] == "official"
         assert record.validity["psnr"].n_images == 2
 

@@ -66,7 +66,7 @@ class TestPillowGray:
     def test_its_repr_is_the_record(self):
         operator = PillowGray()
         assert repr(operator) == "PillowGray()"
-        assert (operator.name, operator.version, operator.params) == ("gray-pillow", "1", {})
+        assert operator.identity() == {"name": "gray-pillow", "version": "1", "params": {}}
         assert operator.observation_shape(17, 33) == (1, 17, 33)
 
     def test_refuses_gray_images(self):

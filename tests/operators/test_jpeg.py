@@ -205,8 +205,8 @@ class TestPillowJpeg:
     def test_its_repr_is_the_record(self):
         operator = PillowJpeg(quality=5)
         assert repr(operator) == "PillowJpeg(quality=5, subsampling='4:2:0')"
-        assert operator.params == {"quality": 5, "subsampling": "4:2:0"}
-        assert (operator.name, operator.version) == ("jpeg-pillow", "1")
+        params = {"quality": 5, "subsampling": "4:2:0"}
+        assert operator.identity() == {"name": "jpeg-pillow", "version": "1", "params": params}
         assert operator.observation_shape(17, 33) == (3, 17, 33)
 
     def test_refuses_values_outside_the_unit_interval(self):

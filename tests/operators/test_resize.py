@@ -228,8 +228,8 @@ class TestPillowBicubic:
     def test_its_repr_is_the_record(self):
         operator = PillowBicubic(factor=8)
         assert repr(operator) == "PillowBicubic(factor=8)"
-        assert operator.params == {"factor": 8}
-        assert (operator.name, operator.version) == ("bicubic-pillow", "1")
+        params = {"factor": 8}
+        assert operator.identity() == {"name": "bicubic-pillow", "version": "1", "params": params}
 
     def test_refuses_images_smaller_than_the_factor(self):
         with pytest.raises(InvalidImagesError, match="give at least 16x16"):

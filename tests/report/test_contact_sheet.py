@@ -12,7 +12,9 @@ from PIL import Image
 from invbench.cli import main
 from invbench.data.photos import photos
 from invbench.errors import StorageError, UnknownNameError
+from invbench.evaluation.experiment import Settings, Subject
 from invbench.exit_codes import ExitCode
+from invbench.problems.tasks import get_task
 from invbench.report.contact_sheet import (
     GAP,
     HEADING,
@@ -21,7 +23,7 @@ from invbench.report.contact_sheet import (
     contact_sheet,
     encode_png,
 )
-from invbench.verbs.sheet import INPUTS, SAMPLES, draw_rows
+from invbench.verbs.sheet import SAMPLES, draw_rows
 
 MODELS = ("one", "two", "none")
 STEP = 16 + GAP
@@ -113,15 +115,21 @@ class Levels:
 
 
 def test_samples_are_those_of_the_suite():
-    rows = draw_rows({"levels": Levels()}, "colorization", 32, torch.device("cpu"), seed=0)
-    assert [row.name for row in rows] == [photo.id for photo in photos(32, INPUTS)]
+    arguments = {
+        "subjects": {"levels": Subject(Levels())},
+        "task": get_task("colorization"),
+        "photos": photos(32, 4),
+        "settings": Settings(n_samples=SAMPLES, chunk_size=2),
+    }
+    rows = draw_rows(**arguments)
+    assert [row.name for row in rows] == [photo.id for photo in photos(32, 4)]
     for row in rows:
         assert row.observation.shape == row.target.shape == (32, 32, 3)
         assert (row.observation == row.observation[..., :1]).all()
         levels = {int(picture[0, 0, 0]) for picture in row.samples["levels"]}
         assert len(levels) == SAMPLES
         assert abs(np.mean(list(levels)) - row.observation.mean()) < 30
-    again = draw_rows({"levels": Levels()}, "colorization", 32, torch.device("cpu"), seed=0)
+    again = draw_rows(**arguments)
     assert (again[2].samples["levels"][1] == rows[2].samples["levels"][1]).all()
 
 

@@ -13,8 +13,10 @@ from matplotlib import image as pictures
 from PIL import Image
 
 from invbench.cli import main
+from invbench.data import DataSet
 from invbench.data.photos import photos
 from invbench.errors import InvalidImagesError
+from invbench.evaluation.experiment import Settings, Subject
 from invbench.evaluation.sampling import draw
 from invbench.exit_codes import ExitCode
 from invbench.images import from_uint8
@@ -147,7 +149,7 @@ def blurred(observation, generators):
 
 class TestUncertaintyVerb:
     def test_intervals_are_calibrated_on_other_photographs(self):
-        n_samples, crops, device = 10, photos(32, 9), torch.device("cpu")
+        n_samples, crops = 10, photos(32, 9)
         assert crops[0].group == crops[8].group
         chunks = []
 
@@ -156,7 +158,10 @@ class TestUncertaintyVerb:
             return blurred(observation, generators)
 
         found = interval_images(
-            sampler, "colorization", crops, device, n_samples=n_samples, chunk_size=4, seed=3
+            Subject(sampler),
+            get_task("colorization"),
+            DataSet("crops", crops),
+            Settings(n_samples=n_samples, chunk_size=4, seed=3),
         )
         assert max(chunks) == 4
         operator = get_task("colorization").operator

@@ -18,10 +18,13 @@ import pytest
 from samplers import Blurry
 
 from invbench.errors import ExistingRunError, InvalidOptionError, ResumeWarning, StorageError
+from invbench.evaluation import Facts, Subject
 from invbench.models.cases import Case
+from invbench.models.checkpoints import Checkpoint
 from invbench.runs.store import RunStore
 from invbench.suite.options import Options
-from invbench.suite.session import Suite
+from invbench.suite.resolve import Suite
+from invbench.suite.session import Session
 
 ROOT = Path(__file__).parents[2]
 TIMED = {"wall_s", "seconds_per_round", "samples_per_second"}
@@ -45,7 +48,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
 
 @cache
 def metrics():
-    return Suite(Options(device="cpu"), ROOT, RunStore(ROOT / "unused")).metrics
+    return Suite(Options(device="cpu"), ROOT).metrics
 
 
 class Counting(Blurry):
@@ -61,8 +64,9 @@ class Counting(Blurry):
 def session(folder, **options):
     """Begin a session of a run as the plugin does."""
     chosen = {"images": 2, "samples": 3, "sampler": ["mine=samplers:blurry"], "device": "cpu"}
-    run = Suite(Options(**chosen | {"results": folder} | options), ROOT, RunStore(folder))
-    vars(run)["metrics"] = metrics()  # loaded once for all sessions
+    suite = Suite(Options(**chosen | {"results": folder} | options), ROOT)
+    vars(suite)["metrics"] = metrics()  # loaded once for all sessions
+    run = Session(suite, RunStore(folder))
     run.begin(["pytest"], [case.id for case in CASES])
     return run
 
@@ -70,7 +74,7 @@ def session(folder, **options):
 def measure(run, case, **facts):
     """Measure one case; return its record and how often the sampler was called."""
     sampler = Counting({"sr16": 128}.get(case.task, 64))
-    record = run.run(case, sampler, {"source": "samplers:blurry", **facts})
+    record = run.run(case, Subject(sampler, Facts(source="samplers:blurry", **facts)))
     return record, sampler.calls
 
 
@@ -138,7 +142,7 @@ def test_what_is_whole_is_kept_and_not_measured(whole):
     before = {path: path.read_bytes() for path in whole.rglob("*-*.*")}
     run = session(whole, resume=True)
     assert [measure(run, case)[1] for case in CASES] == [0, 0, 0]
-    assert run.reused == [case.id for case in CASES]
+    assert run.kept == [case.id for case in CASES]
     assert {path: path.read_bytes() for path in whole.rglob("*-*.*")} == before
 
 
@@ -171,7 +175,7 @@ def test_what_is_damaged_is_measured_again_with_a_warning(whole, file, content, 
         ({"seed": 1}, {}, r"sampling\.seed"),
         ({"samples": 4}, {}, r"sampling\.n_samples"),
         ({"images": 3}, {}, r"task\.dataset\.sha256"),
-        ({}, {"checkpoint": {"sha256": "x"}}, r"model\.checkpoint"),
+        ({}, {"checkpoint": Checkpoint(Path("x"), "x", 1, {})}, r"model\.checkpoint"),
     ],
     ids=["seed", "samples", "images", "weights"],
 )
@@ -208,7 +212,7 @@ def test_an_error_is_recorded_and_tried_again(whole, error):
 
     run = session(whole, fresh=True)
     with pytest.raises(type(error)):
-        run.run(CASES[0], Failing(128), {"source": "samplers:blurry"})
+        run.run(CASES[0], Subject(Failing(128), Facts(source="samplers:blurry")))
     record = run.store.read_whole_case("mine-sr16")
     assert (record.status, record.reason) == ("error", f"{type(error).__name__}: {error}")
     record, calls = measure(session(whole, resume=True), CASES[0])
@@ -221,7 +225,8 @@ def test_limits_are_checked_anew(whole, monkeypatch):
     record, _ = measure(run, CASES[0])
     run.store.write_case(replace(record, status="failed", reason="psnr below its limit"))
     assert measure(run, CASES[0])[0] == record
-    monkeypatch.setattr(Suite, "_check", lambda _, r, __: replace(r, status="failed", reason="x"))
+    failed = {"status": "failed", "reason": "x"}
+    monkeypatch.setattr(Session, "_check_limits", lambda _, record, __: replace(record, **failed))
     assert measure(run, CASES[0])[0].status == "failed"
     assert run.store.read_case("mine-sr16").reason == "x"
 
@@ -304,13 +309,11 @@ def test_a_shard_under_xdist_measures_its_cases_without_speed(tmp_path, whole):
     assert record.validity == RunStore(whole).read_case("mine-sr16").validity
 
 
-def test_every_case_is_in_exactly_one_shard(tmp_path):
-    cases = [case.id for case in Suite(Options(), ROOT, RunStore(tmp_path)).cases]
+def test_every_case_is_in_exactly_one_shard():
+    cases = [case.id for case in Suite(Options(), ROOT).cases]
     parts = []
     for index in range(1, 6):
-        run = Suite(Options(shard=f"{index}/5"), ROOT, RunStore(tmp_path))
-        part, count = run.shard
-        parts += cases[part::count]
+        parts += Suite(Options(shard=f"{index}/5"), ROOT).shard.select(cases)
     assert sorted(parts) == sorted(cases)
 
 

@@ -59,7 +59,9 @@ def test_random_weights_need_no_checkpoint_and_say_so(tmp_path):
 
 def test_a_profile_without_data_observes_an_image_of_its_size(monkeypatch):
     sizes = []
-    monkeypatch.setattr(speed, "draw", lambda *_, size, **__: sizes.append(size))
+    monkeypatch.setattr(
+        speed, "draw_samples", lambda _, observed, __: sizes.append(observed.target.shape[-2:])
+    )
     options = replace(JOB.options, profile="paper")
     assert time_here(replace(JOB, options=options)).timing.targets == "gaussian field"
     assert set(sizes) == {(512, 512)}

@@ -1,0 +1,139 @@
+"""What one case's numbers depend on, gathered before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from invbench.problems import get_task
+from invbench.seeding import SEED_SCHEME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invbench.data import DataSet
+    from invbench.metrics import Metric
+    from invbench.models import Case, Sampler
+    from invbench.models.checkpoints import Checkpoint
+    from invbench.problems import Task
+    from invbench.uncertainty import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a sampler besides its samples; what is not known is None.
+
+    Attributes:
+        family: "imle", "gan" or "diffusion".
+        source: the paper, or where a sampler of the user's own is imported from.
+        configuration: name of the method's configuration.
+        stochastic: by what the samples of one observation differ, see `models.Method`.
+        checkpoint: the weights.
+    """
+
+    family: str | None = None
+    source: str | None = None
+    configuration: str | None = None
+    stochastic: str | None = None
+    checkpoint: Checkpoint | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return the facts that are known, for the record."""
+        facts = {
+            "family": self.family,
+            "source": self.source,
+            "configuration": self.configuration,
+            "stochastic": self.stochastic,
+            "checkpoint": self.checkpoint and self.checkpoint.identity(),
+        }
+        return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Who is measured: a sampler, and what is known of it."""
+
+    sampler: Sampler
+    facts: Facts = Facts()
+
+    @property
+    def nfe(self) -> int | None:
+        """Return the network evaluations that one sample takes, where the sampler says so."""
+        return getattr(self.sampler, "nfe", None)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what identifies the sampler, for the record."""
+        return self.facts.identity()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How samples are drawn and summarized.
+
+    Attributes:
+        n_samples: K, samples an image.
+        chunk_size: samples drawn in one call of the sampler.
+        seed: root seed.
+        device: where the sampler and its observations are.
+        dtype: "float32", or "bfloat16" to sample under autocast.
+        rule: of the interval's quantiles; `linear` is the study's.
+    """
+
+    n_samples: int
+    chunk_size: int
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    dtype: str = "float32"
+    rule: Rule = "linear"
+
+    def identity(self, *, nfe: int | None) -> dict[str, Any]:
+        """Return what samples depend on, for the record.
+
+        Chunk size and device are left out: samples are meant to be the same whatever they are.
+
+        Args:
+            nfe: network evaluations a sample, which the sampler settles.
+        """
+        return {
+            "n_samples": self.n_samples,
+            "dtype": self.dtype,
+            "nfe": nfe,
+            "seed": self.seed,
+            "seed_scheme": SEED_SCHEME,
+            "rng_device": "cpu",
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment:
+    """One case, ready to be measured by `evaluate`.
+
+    Attributes:
+        case: model and task.
+        subject: the sampler, on ``settings.device``.
+        data: the targets, all of one size.
+        settings: how many samples, and how they are drawn.
+        metrics: of validity.
+    """
+
+    case: Case
+    subject: Subject
+    data: DataSet
+    settings: Settings
+    metrics: Sequence[Metric]
+
+    @property
+    def task(self) -> Task:
+        """Return the task that the sampler has to solve."""
+        return get_task(self.case.task)
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that the numbers depend on; records compare only where it agrees."""
+        return {
+            "model": {"name": self.case.model, **self.subject.identity()},
+            "task": {**self.task.identity(), "dataset": self.data.identity()},
+            "sampling": self.settings.identity(nfe=self.subject.nfe),
+            "metrics": {metric.name: metric.identity() for metric in self.metrics},
+        }
