@@ -1,4 +1,8 @@
-"""Scoring samples that lie on disk: paired by id, each problem named, the rest still scored."""
+"""Score samples that lie on disk as image files.
+
+Samples, observations and targets are paired by image id. What is wrong with a file is named and
+costs that file alone; everything else is still scored.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ SCHEMA = "invbench.scores/1"
 
 
 @dataclass(frozen=True)
-class Problem:
+class Flaw:
     """Something on disk that could not be scored as it lies."""
 
     where: str
@@ -48,14 +52,14 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What samples on disk are asked.
+    """What samples on disk are compared with, and how.
 
     Attributes:
-        task: whose operator reobserves.
-        observations: folder of ``<image id>.png``, what the samplers were given.
-        metrics: of validity.
+        task: the samples are reobserved by its operator.
+        observations: folder of ``<image id>.png``, which the samplers were given.
+        metrics: compare reobservations with observations.
         targets: folder of ``<image id>.png``; without it there is no coverage.
-        rule: of the interval's quantiles.
+        rule: how the interval's quantiles are estimated.
     """
 
     task: Task
@@ -73,12 +77,12 @@ class DiskScores:
         task: task id.
         results: model -> image id -> metric -> list over samples in order of file names;
             beside the metrics "files", "interval_width", "operator" and, with targets, "coverage".
-        problems: what was left out, or scored with a remark.
+        flaws: what was left out, or scored with a remark; "problems" in the JSON.
     """
 
     task: str
     results: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
 
     def means(self) -> dict[str, dict[str, float | None]]:
         """Return for each model the mean over images of the mean over samples."""
@@ -95,7 +99,7 @@ class DiskScores:
             "task": self.task,
             "results": self.results,
             "means": self.means(),
-            "problems": [asdict(problem) for problem in self.problems],
+            "problems": [asdict(flaw) for flaw in self.flaws],
         }
         with atomic_write(path) as stream:
             stream.write(f"{json.dumps(finite(content), indent=1)}\n".encode())
@@ -119,37 +123,35 @@ def score_folder(folder: Path, question: Question) -> DiskScores:
         try:
             found = find_samples(folder / model)
         except EmptyFolderError as error:
-            scores.problems.append(_problem(model, error))
+            scores.flaws.append(_flaw(model, error))
             continue
         images = scores.results.setdefault(model, {})
         for files in found:
             where = f"{model}/{files.image_id}"
             try:
-                samples, names = _read_samples(files, scores.problems, where)
+                samples, names = _read_samples(files, scores.flaws, where)
                 images[files.image_id] = _score(samples, names, files.image_id, question)
             except InvbenchError as error:
-                scores.problems.append(_problem(where, error))
-        scores.problems.extend(_remarks(model, images, question.observations))
+                scores.flaws.append(_flaw(where, error))
+        scores.flaws.extend(_remarks(model, images, question.observations))
     return scores
 
 
-def _read_samples(
-    files: SampleFiles, problems: list[Problem], where: str
-) -> tuple[Tensor, list[str]]:
+def _read_samples(files: SampleFiles, flaws: list[Flaw], where: str) -> tuple[Tensor, list[str]]:
     """Read the samples of the size that most have; report every other file."""
     read: dict[str, Tensor] = {}
     for path in files.paths:
         try:
             read[path.name] = read_image(path)
         except UnreadableImageError as error:
-            problems.append(_problem(f"{where}/{path.name}", error))
+            flaws.append(_flaw(f"{where}/{path.name}", error))
     if not read:
         raise UnreadableImageError(f"{where}: no sample can be read")
     usual = Counter(image.shape for image in read.values()).most_common(1)[0][0]
     for name, image in read.items():
         if image.shape != usual:
             message = f"{_size(image.shape)} pixels where the other samples have {_size(usual)}"
-            problems.append(_problem(f"{where}/{name}", UnreadableImageError(message)))
+            flaws.append(_flaw(f"{where}/{name}", UnreadableImageError(message)))
     kept = [name for name, image in read.items() if image.shape == usual]
     return torch.stack([read[name] for name in kept]), kept
 
@@ -205,14 +207,14 @@ def _plain(found: ImageScores) -> dict[str, Any]:
     return plain | {name: value for name, value in others.items() if value is not None}
 
 
-def _remarks(model: str, images: Mapping[str, Any], observations: Path) -> list[Problem]:
+def _remarks(model: str, images: Mapping[str, Any], observations: Path) -> list[Flaw]:
     """Report images that have fewer or more samples than most, and observations without any."""
     if not images:
         return []
     counts = {image_id: len(scores["files"]) for image_id, scores in images.items()}
     usual = Counter(counts.values()).most_common(1)[0][0]
     remarks = [
-        _problem(
+        _flaw(
             f"{model}/{image_id}",
             MissingDataError(f"{count} samples where most images have {usual}; scored with those"),
         )
@@ -221,7 +223,7 @@ def _remarks(model: str, images: Mapping[str, Any], observations: Path) -> list[
     ]
     stems = {path.stem for path in observations.iterdir() if path.is_file()}
     return remarks + [
-        _problem(f"{model}/{stem}", MissingDataError("an observation without samples"))
+        _flaw(f"{model}/{stem}", MissingDataError("an observation without samples"))
         for stem in sorted(stems - set(images))
     ]
 
@@ -235,8 +237,8 @@ def _means(images: Any) -> dict[str, float | None]:
     return {name: float(np.mean(column)) for name, column in values.items()}
 
 
-def _problem(where: str, error: InvbenchError) -> Problem:
-    return Problem(where, type(error).__name__, str(error))
+def _flaw(where: str, error: InvbenchError) -> Flaw:
+    return Flaw(where, type(error).__name__, str(error))
 
 
 def _size(shape: Sequence[int]) -> str:

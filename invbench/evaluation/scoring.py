@@ -55,12 +55,12 @@ class ImageScores:
         energy: fair score of the image as one vector, over the root of its length, with a target.
         variance: mean sample variance, with a target.
         squared_error: mean squared error of the sample mean, with a target.
-        risk_by_length: share of missed values within each quarter of the values, ordered by
-            interval length, ``[4]``, with a target.
-        role_coverage: coverage of the target, and of each sample if it were the target and the
-            target a sample, ``[K+1]``.
-        needed_factors: sorted scaling factor that each value needs to be covered, float32, if
-            there is a target; what calibration works on.
+        risk_by_length: share of the target's values outside their interval, ``[4]``: among the
+            quarter of the values with the shortest intervals, up to that with the longest.
+        role_coverage: the coverage of the target, then the K coverages that result if a sample
+            trades places with the target, ``[K+1]``.
+        needed_factors: for every value of the target, the least factor by which its interval must
+            be scaled to cover it; sorted, float32. Calibration needs nothing else.
     """
 
     validity: Mapping[str, NDArray[np.float64]]

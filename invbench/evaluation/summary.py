@@ -48,7 +48,12 @@ Values = dict[str, float | None]
 
 
 def per_image(images: Sequence[ImageScores]) -> dict[str, NDArray[np.float64]]:
-    """Stack scores: `SCALARS` ``[n]``, risk_by_length ``[n, 4]`` and role_coverage ``[n, K+1]``."""
+    """Collect each score of n images in one array, for the file of scores behind a record.
+
+    Returns:
+        name -> array: `SCALARS` are ``[n]``, "risk_by_length" is ``[n, 4]`` and "role_coverage" is
+        ``[n, K+1]``; see `scoring.ImageScores` for what they are.
+    """
     arrays = {name: np.array([getattr(image, name) for image in images]) for name in SCALARS}
     for name in ("risk_by_length", "role_coverage"):
         arrays[name] = np.stack([getattr(image, name) for image in images])
@@ -77,11 +82,14 @@ def validity_record(metric: Metric, images: Sequence[ImageScores]) -> MetricReco
 def interval_record(
     images: Sequence[ImageScores], groups: Sequence[str], *, n_samples: int, rule: Rule
 ) -> IntervalRecord:
-    """Summarize intervals and uncertainty over images; images of a group are resampled together.
+    """Summarize intervals and uncertainty over images.
+
+    Confidence intervals come from resampling photographs, with all the images cut from each, since
+    images of one photograph are alike.
 
     Coverage is held against the band in which it lies with probability 0.95 if the target could be
-    any of the sampler's own samples (see `uncertainty.roles`). Below the band the sampler is too
-    sure (``under``), above it too spread (``over``).
+    any of the sampler's own samples (see `uncertainty.roles`). Below the band its samples vary too
+    little (``under``), above it too much (``over``).
 
     Args:
         images: scored with targets and at least two samples.
@@ -140,7 +148,10 @@ def _estimate(
     groups: Sequence[str],
     statistic: Callable[..., NDArray[np.float64]] | None = None,
 ) -> Values:
-    """Bootstrap a mean over photographs; a single one has no confidence interval."""
+    """Bootstrap a mean, or a statistic of means, over photographs.
+
+    A single photograph gives a value but no confidence interval.
+    """
     chosen = {} if statistic is None else {"statistic": statistic}
     if len(set(groups)) < 2:
         means = np.atleast_1d(values.mean(axis=0))
@@ -155,7 +166,7 @@ def _estimate(
 def _spread_skill(
     arrays: Mapping[str, NDArray[np.float64]], groups: Sequence[str], n_samples: int
 ) -> Values:
-    """Bootstrap `spread_skill_ratio`, a ratio of means; without any error there is none."""
+    """Bootstrap `spread_skill_ratio`; where no image has an error there is no ratio."""
     variance, error = arrays["variance"], arrays["squared_error"]
     if not error.any():
         return {"value": None, "low": None, "high": None}
@@ -168,7 +179,10 @@ def _spread_skill(
 
 
 def calibrate_on_others(curve: RiskCurve, groups: Sequence[str]) -> CrossCalibration:
-    """Calibrate each photograph on all others, without a guarantee: the study's protocol.
+    """Calibrate the intervals of each photograph on all other photographs.
+
+    This is the protocol of the published study. The factor is the one that reaches 90 % on the
+    others; nothing is guaranteed of the photograph itself.
 
     Raises:
         InvalidSplitError: for fewer than two photographs.
@@ -182,10 +196,10 @@ def calibrate_on_others(curve: RiskCurve, groups: Sequence[str]) -> CrossCalibra
 
 
 def _calibration(curve: RiskCurve, groups: Sequence[str]) -> dict[str, Any]:
-    """Calibrate with a guarantee on all photographs, and without one on all but the scored.
+    """Calibrate twice, with a guarantee and as the published study did.
 
-    The first says what may be claimed of a new photograph: nothing, below 22 of them. The second
-    is the study's protocol, by photograph: the factor that reaches 90 % on the others.
+    "guaranteed" uses all photographs and says what may be claimed of a new one; fewer than 22
+    photographs are too few for any claim. "leave_one_photo_out" is `calibrate_on_others`.
     """
     record: dict[str, Any] = {
         "guaranteed": asdict(rcps_hb(curve.select(range(len(groups)), groups), alpha=ALPHA))

@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     scores.write(arguments.output)
     for line in disk_table(scores.means()):
         say(line)
-    for problem in scores.problems:
-        sys.stderr.write(f"{problem.where}: {problem.error}: {problem.message}\n")
+    for flaw in scores.flaws:
+        sys.stderr.write(f"{flaw.where}: {flaw.error}: {flaw.message}\n")
     if not any(scores.results.values()):
         return ExitCode.INCOMPARABLE
-    return ExitCode.FAILED if scores.problems else ExitCode.OK
+    return ExitCode.FAILED if scores.flaws else ExitCode.OK

@@ -55,7 +55,7 @@ def image(layout, k, *, model="good", image_id="astronaut-0"):
 
 def test_scores_are_those_of_pillow_and_scikit_image(layout):
     scores = score(layout)
-    assert scores.problems == []
+    assert scores.flaws == []
     for model, images in scores.results.items():
         for image_id, found in images.items():
             observation = np.array(Image.open(layout / "observations" / f"{image_id}.png"))
@@ -107,9 +107,9 @@ def test_a_bad_file_is_named_and_the_rest_is_scored(layout, spoil):
     whole = score(layout)
     spoil(image(layout, 1))
     scores = score(layout)
-    where = [problem.where for problem in scores.problems]
+    where = [flaw.where for flaw in scores.flaws]
     assert where[0] == "good/astronaut-0/1.png"
-    assert {problem.error for problem in scores.problems[:1]} == {"UnreadableImageError"}
+    assert {flaw.error for flaw in scores.flaws[:1]} == {"UnreadableImageError"}
     found = scores.results["good"]["astronaut-0"]
     assert found["files"] == ["0.png", "2.png"]
     assert found["psnr"] == whole.results["good"]["astronaut-0"]["psnr"][::2]
@@ -120,7 +120,7 @@ def test_gray_and_palette_files_are_converted(layout):
     Image.open(image(layout, 0)).convert("L").save(image(layout, 0))
     Image.open(image(layout, 1)).quantize(32).save(image(layout, 1))
     scores = score(layout)
-    assert scores.problems == []
+    assert scores.flaws == []
     assert len(scores.results["good"]["astronaut-0"]["psnr"]) == 3
 
 
@@ -129,7 +129,7 @@ def test_missing_partners_and_unequal_counts_are_named(layout):
     image(layout, 2, image_id="chelsea-0").unlink()
     Image.new("RGB", (8, 8)).save(layout / "observations" / "extra.png")
     scores = score(layout)
-    text = {problem.where: problem.message for problem in scores.problems}
+    text = {flaw.where: flaw.message for flaw in scores.flaws}
     assert text["good/astronaut-0"] == "no astronaut-0.png in observations"
     assert text["good/extra"] == "an observation without samples"
     assert list(scores.results["noisy"]) == ["chelsea-0"]
@@ -138,7 +138,7 @@ def test_missing_partners_and_unequal_counts_are_named(layout):
 def test_sizes_that_do_not_fit_are_named(layout):
     Image.new("RGB", (9, 8)).save(layout / "observations" / "astronaut-0.png")
     Image.new("RGB", (64, 64)).save(layout / "targets" / "chelsea-0.png")
-    text = {problem.where: problem.message for problem in score(layout).problems}
+    text = {flaw.where: flaw.message for flaw in score(layout).flaws}
     assert "no multiple" in text["good/astronaut-0"]
     assert "sizes must agree" in text["good/chelsea-0"]
 
@@ -154,7 +154,7 @@ def test_the_factor_follows_from_the_sizes(layout):
 def test_a_model_without_samples_does_not_stop_the_others(layout):
     (layout / "samples" / "empty").mkdir()
     scores = score(layout)
-    assert [problem.where for problem in scores.problems] == ["empty"]
+    assert [flaw.where for flaw in scores.flaws] == ["empty"]
     assert set(scores.results) == {"good", "noisy"}
 
 
