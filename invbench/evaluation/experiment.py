@@ -91,7 +91,8 @@ class Settings:
     def identity(self, *, nfe: int | None) -> dict[str, Any]:
         """Return what samples depend on, for the record.
 
-        Chunk size and device are left out: samples are meant to be the same whatever they are.
+        Samples must not depend on chunk size and device, so these are left out; the rule is written
+        beside the intervals.
 
         Args:
             nfe: network evaluations a sample, which the sampler settles.
