@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,10 +24,10 @@ from invbench.evaluation import draw
 from invbench.images import from_uint8
 from invbench.metrics import psnr
 from invbench.models import get_method, load_weights, prepare
-from invbench.models.ddrm import DdrmOptions, decompose
+from invbench.models.configurations.ddrm import OPERATORS
+from invbench.models.ddrm import DdrmOptions, DdrmSampler
 from invbench.problems import get_profile, get_task
 
-OPERATORS = {"sr16": ("matched", "official", "average"), "colorization": ("matched", "official")}
 HIGHEST_DB = 100.0
 
 
@@ -53,9 +54,9 @@ def main():
         stem = method.stem(task, profile.configuration)
         network.load_state_dict(load_weights(options.checkpoints / f"{stem}.safetensors")[0])
         prepare(network, "cpu")
-        for name in operators:
-            changed = replace(config, sampling=DdrmOptions(operator=name))
-            sampler = method.sampler(network, changed)
+        for name, decompose in operators.items():
+            restorer = partial(DdrmSampler, decompose=decompose, options=DdrmOptions())
+            sampler = method.sampler(network, replace(config, restorer=restorer))
             scores, alone = [], []
             for photo in photos(size, options.images):
                 target = from_uint8(photo.pixels)
@@ -69,7 +70,8 @@ def main():
                     n_samples=options.samples,
                 )[0]
                 scores.append(psnr(operator(samples), observation).clamp(max=HIGHEST_DB).mean())
-                other = reobserve_through(decompose(task, name, size, size), target, observation)
+                svd = decompose(*observation.shape[-2:])
+                other = reobserve_through(svd, target, observation)
                 alone.append(psnr(other.clamp(0, 1), observation).clamp(max=HIGHEST_DB).mean())
             mean, bound = (torch.stack(values).mean().item() for values in (scores, alone))
             print(f"{task:<14}{name:<10}{mean:>9.2f}{bound:>21.2f}", flush=True)

@@ -1,8 +1,8 @@
 """DDRM: Denoising Diffusion Restoration Models (Kawar, Elad, Ermon & Song, NeurIPS 2022).
 
-A prior that has never seen the task restores an image: each step denoises, and then, in the
-singular basis of the linear operator, pulls what was observed towards the observation. JPEG has
-no such basis; `ddrm_jpeg` holds the variant for it.
+A prior that has never seen the task restores an image. Each step denoises the image and then, in
+the singular basis of the linear operator, pulls what was observed towards the observation. JPEG
+has no such basis; `ddrm_jpeg` holds the variant for it.
 
 Two properties of the published method are kept, since they are the method. The last step returns
 the network's own image, so consistency is not enforced there. And too little noise is added for
@@ -13,59 +13,42 @@ exact sampling, at any number of steps: an unobserved Gaussian of std 0.25 comes
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch.nn import functional
 
-from invbench.errors import UnknownNameError
 from invbench.images import from_signed, to_signed
-from invbench.models.ddrm_jpeg import DdrmJpegOptions, DdrmJpegSampler
-from invbench.models.diffusion import (
-    PriorConfig,
-    alpha_bar,
-    as_denoiser,
-    noise_level,
-    predict_clean,
-    time_pairs,
-)
-from invbench.models.method import Method
-from invbench.networks import GuidedUnet, GuidedUnetConfig, SimpleUnet, SimpleUnetConfig
-from invbench.operators import SVD, LinearBicubic, LinearGray, SeparableSVD, mirrored_bicubic_matrix
+from invbench.models.diffusion import alpha_bar, noise_level, predict_clean, time_pairs
+from invbench.operators import SVD
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from invbench.models.diffusion import Denoiser, Noise
-    from invbench.models.method import Sampler
 
-ROUNDING_STD = 2 / 255 / math.sqrt(12)
-"""Standard deviation of rounding to 8 bits, in [-1, 1]."""
+Decompose = Callable[[int, int], SVD]
+"""Returns the singular basis of an operator for the height and width of its observations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DdrmOptions:
-    """How DDRM samples; the defaults are the published ones, but for the operator.
+    """How DDRM samples; the defaults are the published ones.
 
     Attributes:
         steps: network evaluations.
         eta: part of the noise that is fresh, in components whose observation says little.
         eta_b: part of the way from the denoised image to the observation, where that is precise.
-        sigma_0: standard deviation of the observation's noise in [-1, 1]. 0 is what is published
-            for observations without noise. `ROUNDING_STD` would be honest for those rounded to
-            8 bits, but then the last steps of super-resolution are left to the network: with a
-            Gaussian prior, reobservations move from equal in most bits to a PSNR of 46 dB.
-        operator: "matched" inverts the linear form of the benchmark's operator, "official" that of
-            the published code: bicubic weights that are mirrored at the border, and gray as the
-            mean of the channels. "average" is like it with the plain super-resolution of that
-            code, the mean of each block, which is no bicubic reduction at all.
+        sigma_y: standard deviation of the observation's noise in [-1, 1]. 0 is what is published
+            for observations without noise. ``2 / 255 / sqrt(12)`` would be honest for those
+            rounded to 8 bits, but then the last steps of super-resolution are left to the network:
+            with a Gaussian prior, reobservations move from equal in most bits to a PSNR of 46 dB.
         official: keep two defects of the published code: the first state is scaled by
             ``1 / sigma`` instead of ``sqrt(alpha_bar)``, which is nearly the same while sigma is
             large; and see `time_pairs`.
@@ -74,28 +57,20 @@ class DdrmOptions:
     steps: int = 20
     eta: float = 0.85
     eta_b: float = 1.0
-    sigma_0: float = 0.0
-    operator: Literal["matched", "official", "average"] = "matched"
+    sigma_y: float = 0.0
     official: bool = False
 
 
 @torch.no_grad()
 def restore(
-    denoiser: Denoiser,
-    observation: Tensor,
-    svd: SVD,
-    *,
-    shape: Sequence[int],
-    noise: Noise,
-    options: DdrmOptions,
+    denoiser: Denoiser, observation: Tensor, svd: SVD, *, noise: Noise, options: DdrmOptions
 ) -> Tensor:
-    """Restore images from observations ``y = H x + sigma_0 z``.
+    """Restore images from observations ``y = H x + sigma_y z``.
 
     Args:
         denoiser: the prior.
         observation: ``[N, c, h, w]`` in [-1, 1].
         svd: of H.
-        shape: of an image, (3, H, W).
         noise: the draws: the start; then for each step one for all components, one for those
             that are observed too roughly (if any), one for the observed ones.
         options: how to sample.
@@ -103,84 +78,160 @@ def restore(
     Returns:
         ``[N, 3, H, W]`` in [-1, 1] or a little beyond.
     """
-    eta, eta_b, sigma_0 = options.eta, options.eta_b, options.sigma_0
-    pairs = time_pairs(options.steps, official=options.official)
-    count, size = len(svd.singular_values), math.prod(shape)
-    s = functional.pad(svd.singular_values.to(observation), (0, size - count))
-    y_bar = functional.pad(svd.u_transpose(observation), (0, size - count))
-    y_hat = torch.where(s > 0, y_bar / s, 0.0)
-
-    # Start from the observation with noise up to sigma_T, or from noise alone
-    sigma = noise_level(pairs[0][0])
-    room = (sigma**2 - (sigma_0 / s) ** 2).clamp(min=0).sqrt()
-    draw = noise(shape).flatten(1)
-    start = torch.where(s * sigma > sigma_0, y_hat + room * draw, sigma * draw)
-    scale = 1 / sigma if options.official else math.sqrt(alpha_bar(pairs[0][0]))
-    images = scale * svd.v(start)
-
-    for time, next_time in pairs:
-        # Denoise, and turn to the singular basis
-        predicted = denoiser(images, torch.full((len(images),), time, device=images.device))
-        clean = svd.v_transpose(predict_clean(images, predicted, time))
-        direction = svd.v_transpose(predicted)
-        sigma = noise_level(next_time)
-        kept = sigma * math.sqrt(1 - eta**2)
-
-        # Unobserved components: diffuse again, with old and fresh noise
-        state = clean + kept * direction + eta * sigma * noise([size])
-
-        # Components observed more roughly than sigma: let the old noise lead to the observation
-        rough = (s > 0) & (s * sigma < sigma_0)
-        if rough.any():
-            towards = (y_bar - s * clean)[:, rough] / sigma_0
-            fresh = noise([int(rough.sum())])
-            state[:, rough] = clean[:, rough] + kept * towards + eta * sigma * fresh
-
-        # Components observed more precisely than sigma: the observation with noise up to sigma
-        precise = s * sigma > sigma_0
-        room = (sigma**2 - (eta_b * sigma_0 / s[precise]) ** 2).sqrt()
-        fresh = noise([count])[:, precise[:count]]
-        mixed = eta_b * y_hat[:, precise] + (1 - eta_b) * clean[:, precise]
-        state[:, precise] = mixed + room * fresh
-
-        images = math.sqrt(alpha_bar(next_time)) * svd.v(state)
-    return images
+    restoration = Restoration.of(denoiser, observation, svd, noise=noise, options=options)
+    levels = noise_levels(svd.singular_values.to(observation.dtype), observation.device, options)
+    x = restoration.start(levels[0])
+    for now, after in pairwise(levels):
+        x = restoration.step(x, now, after)
+    return x
 
 
-@cache
-def decompose(task: str, operator: str, height: int, width: int) -> SVD:
-    """Return the decomposition of a task's operator for images of ``height x width``.
+@dataclass(frozen=True)
+class Level:
+    """A time of the diffusion, and what the observation is worth against the noise of that time.
+
+    Attributes:
+        time: t; -1 stands for the image itself.
+        sigma: standard deviation of the noise at t.
+        rough: indices of the components that are observed with more noise than sigma.
+        precise: indices of the components that are observed with less noise than sigma.
+    """
+
+    time: int
+    sigma: float
+    rough: Tensor
+    precise: Tensor
+
+
+def noise_levels(s: Tensor, device: torch.device, options: DdrmOptions) -> list[Level]:
+    """Return the first level and the one that each step leads to.
+
+    Sorting the components here, on the CPU, spares every step on a GPU from waiting for it.
 
     Args:
-        task: "sr16" or "colorization".
-        operator: see `DdrmOptions`.
-        height: of the image.
-        width: of the image.
+        s: singular values ``[m]``, on the CPU.
+        device: where the indices are used.
+        options: how to sample.
     """
-    if task == "colorization":
-        if operator == "matched":
-            return LinearGray(height, width).svd()
-        return LinearGray(height, width, weights=(0.3333, 0.3334, 0.3333)).svd()
-    if operator == "matched":
-        return LinearBicubic(height, width, factor=16).svd()
-    if operator == "average":
-        return SeparableSVD(_block_means(height), _block_means(width))
-    # The published code drops singular values below 0.03; at factor 16 there are none
-    rows, columns = (mirrored_bicubic_matrix(size // 16, size) for size in (height, width))
-    return SeparableSVD(rows, columns)
+    pairs = time_pairs(options.steps, official=options.official)
+    levels = []
+    for time in (pairs[0][0], *(next_time for _, next_time in pairs)):
+        sigma = noise_level(time)
+        rough = (s > 0) & (s * sigma < options.sigma_y)
+        precise = s * sigma > options.sigma_y
+        rough, precise = (mask.nonzero()[:, 0].to(device) for mask in (rough, precise))
+        levels.append(Level(time, sigma, rough, precise))
+    return levels
 
 
-def _block_means(size: int) -> NDArray[np.float64]:
-    """Return the matrix ``[size / 16, size]`` that averages 16 neighbors each."""
-    return np.kron(np.eye(size // 16), np.full((1, 16), 1 / 16))
+@dataclass(frozen=True)
+class Restoration:
+    r"""The run of DDRM on one batch of observations, with the letters of the paper.
+
+    With ``H = U S V^T``, a bar marks coordinates in the singular basis:
+
+    .. math::
+        \bar x = V^T x, \qquad \bar y_i = (U^T y)_i / s_i
+
+    Attributes:
+        denoiser: predicts the noise.
+        svd: of H.
+        noise: the draws.
+        options: eta, eta_b and sigma_y.
+        s: singular values ``[m]``.
+        y_bar: the observation in the singular basis, ``[N, m]``; not finite where s is 0, and
+            never read there.
+    """
+
+    denoiser: Denoiser
+    svd: SVD
+    noise: Noise
+    options: DdrmOptions
+    s: Tensor
+    y_bar: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        denoiser: Denoiser,
+        observation: Tensor,
+        svd: SVD,
+        *,
+        noise: Noise,
+        options: DdrmOptions,
+    ) -> Restoration:
+        """Prepare the restoration of observations ``[N, c, h, w]`` in [-1, 1]."""
+        s = svd.singular_values.to(observation)
+        return cls(denoiser, svd, noise, options, s, svd.u_transpose(observation) / s)
+
+    def start(self, level: Level) -> Tensor:
+        r"""Return images ``[N, 3, H, W]`` that are noise, but for what was observed.
+
+        .. math::
+            \bar x_i \sim \begin{cases}
+                N(\bar y_i, \sigma_T^2 - \sigma_y^2 / s_i^2) & \text{where this is positive} \\
+                N(0, \sigma_T^2) & \text{elsewhere}
+            \end{cases}
+        """
+        sigma, i = level.sigma, level.precise
+        z = self.noise(self.svd.shape).flatten(1)
+        x_bar = sigma * z
+        x_bar[:, i] = self.y_bar[:, i] + self._missing(sigma, i) * z[:, i]
+        scale = 1 / sigma if self.options.official else math.sqrt(alpha_bar(level.time))
+        return scale * self.svd.v(x_bar)
+
+    def step(self, x: Tensor, now: Level, after: Level) -> Tensor:
+        r"""Denoise images ``[N, 3, H, W]`` of level t + 1, and diffuse them again, to level t.
+
+        .. math::
+            \bar x_i \sim \begin{cases}
+                N(\bar x_{\theta,i} + \sqrt{1-\eta^2} \, \sigma_t \, \bar\epsilon_i,
+                  \; \eta^2 \sigma_t^2) & s_i = 0 \\
+                N(\bar x_{\theta,i} + \sqrt{1-\eta^2} \, \sigma_t \,
+                  \frac{\bar y_i - \bar x_{\theta,i}}{\sigma_y / s_i},
+                  \; \eta^2 \sigma_t^2) & \sigma_t < \sigma_y / s_i \\
+                N((1-\eta_b) \, \bar x_{\theta,i} + \eta_b \, \bar y_i,
+                  \; \sigma_t^2 - \eta_b^2 \sigma_y^2 / s_i^2) & \sigma_t > \sigma_y / s_i
+            \end{cases}
+
+        where :math:`\epsilon` is the predicted noise and :math:`x_\theta` the image without it.
+        """
+        eta, eta_b, sigma_y = self.options.eta, self.options.eta_b, self.options.sigma_y
+        s, y_bar, sigma = self.s, self.y_bar, after.sigma
+        kept = sigma * math.sqrt(1 - eta**2)
+
+        epsilon = self.denoiser(x, torch.full((len(x),), now.time, device=x.device))
+        x_theta = self.svd.v_transpose(predict_clean(x, epsilon, now.time))
+        z = self.noise(x_theta.shape[1:])
+        x_bar = x_theta + kept * self.svd.v_transpose(epsilon) + eta * sigma * z
+
+        if len(i := after.rough):
+            towards = (y_bar[:, i] - x_theta[:, i]) / (sigma_y / s[i])
+            x_bar[:, i] = x_theta[:, i] + kept * towards + eta * sigma * self.noise(i.shape)
+
+        i, z = after.precise, self.noise(s.shape)
+        mixed = eta_b * y_bar[:, i] + (1 - eta_b) * x_theta[:, i]
+        x_bar[:, i] = mixed + self._missing(sigma, i, eta_b) * z[:, i]
+
+        return math.sqrt(alpha_bar(after.time)) * self.svd.v(x_bar)
+
+    def _missing(self, sigma: float, i: Tensor, eta_b: float = 1.0) -> Tensor:
+        """Return the std of the noise that brings that of the observation up to sigma."""
+        return (sigma**2 - (eta_b * self.options.sigma_y / self.s[i]) ** 2).clamp(min=0).sqrt()
 
 
 @dataclass(frozen=True)
 class DdrmSampler:
-    """Sample by `restore`."""
+    """Sample by `restore`.
+
+    Attributes:
+        denoiser: the prior.
+        decompose: gives the singular basis of the operator to invert.
+        options: how to sample.
+    """
 
     denoiser: Denoiser
-    task: str
+    decompose: Decompose
     options: DdrmOptions
 
     @property
@@ -190,124 +241,11 @@ class DdrmSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        factor = 16 if self.task == "sr16" else 1
-        height, width = (factor * size for size in observation.shape[-2:])
         restored = restore(
             self.denoiser,
             to_signed(observation),
-            decompose(self.task, self.options.operator, height, width),
-            shape=(3, height, width),
+            self.decompose(*observation.shape[-2:]),
             noise=partial(randn, generators, device=observation.device),
             options=self.options,
         )
         return from_signed(restored)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DdrmConfig:
-    """A prior, and how it is used for a task.
-
-    Attributes:
-        prior: it knows no task; a checkpoint fits if this agrees.
-        task: task id.
-        sampling: how to sample; JPEG has a method of its own.
-    """
-
-    prior: PriorConfig
-    task: str
-    sampling: DdrmOptions | DdrmJpegOptions
-
-
-_SIZES = {
-    "tiny": {"sr16": 128, "colorization": 64, "decompression": 64},
-    "small": {"sr16": 128, "colorization": 128, "decompression": 128},
-    "official": {"sr16": 512, "colorization": 512, "decompression": 512},
-}
-_NETWORKS = {
-    ("tiny", 64): GuidedUnetConfig(
-        channels=32,
-        multipliers=(1, 2, 2),
-        blocks=1,
-        attention_factors=(4,),
-        head_channels=32,
-        out_channels=3,
-    ),
-    # Attention in the middle alone, to stay below 3 MB
-    ("tiny", 128): GuidedUnetConfig(
-        channels=32,
-        multipliers=(1, 1, 2, 2),
-        blocks=1,
-        attention_factors=(),
-        head_channels=32,
-        out_channels=3,
-    ),
-    ("small", 128): GuidedUnetConfig(
-        channels=64,
-        multipliers=(1, 1, 2, 2, 2),
-        blocks=1,
-        attention_factors=(8, 16),
-        out_channels=3,
-    ),
-    # The published 512x512 network reads classes; its unconditional fine-tunes have these sizes
-    ("official", 512): GuidedUnetConfig(
-        multipliers=(0.5, 1, 1, 2, 2, 4, 4), attention_factors=(16, 32, 64)
-    ),
-}
-
-
-def configure_ddrm(task: str, name: str) -> DdrmConfig:
-    """Return the configuration of a task.
-
-    Raises:
-        UnknownNameError: for an unknown task or configuration.
-    """
-    prior = PriorConfig(
-        network=_NETWORKS[name, _size(task, name)],
-        preconditioning="none" if name == "official" else "natural",
-    )
-    sampling = DdrmJpegOptions() if task == "decompression" else DdrmOptions()
-    return DdrmConfig(prior=prior, task=task, sampling=sampling)
-
-
-def build_prior(config: DdrmConfig) -> nn.Module:
-    """Build an untrained prior."""
-    sizes = config.prior.network
-    return SimpleUnet(sizes) if isinstance(sizes, SimpleUnetConfig) else GuidedUnet(sizes)
-
-
-def make_sampler(network: nn.Module, config: DdrmConfig) -> Sampler:
-    """Wrap a prior as the sampler of the configured task."""
-    denoiser = as_denoiser(network, preconditioning=config.prior.preconditioning)
-    if isinstance(config.sampling, DdrmJpegOptions):
-        return DdrmJpegSampler(denoiser, config.sampling)
-    return DdrmSampler(denoiser, config.task, config.sampling)
-
-
-def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a published prior's state dict to the keys of `GuidedUnet` or `SimpleUnet`.
-
-    The published files have these keys already, but for the prefix ``module.`` of some.
-    """
-    return {key.removeprefix("module."): value for key, value in weights.items()}
-
-
-def _size(task: str, name: str) -> int:
-    if name not in _SIZES:
-        raise UnknownNameError.among("configuration", name, _SIZES)
-    if task not in _SIZES[name]:
-        raise UnknownNameError.among("task", task, _SIZES[name])
-    return _SIZES[name][task]
-
-
-METHOD = Method(
-    name="ddrm",
-    family="diffusion",
-    source="arXiv:2201.11793",
-    configure=configure_ddrm,
-    build=build_prior,
-    sampler=make_sampler,
-    stem=lambda task, name: f"ddrm-{_size(task, name)}",
-    rename_official=rename_official,
-    network_config=lambda config: config.prior,
-    stochastic=lambda _: "noise",
-)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from invbench.images import from_signed
 from invbench.models.gan import ENLARGE, check_names, condition, drop_statistics
-from invbench.models.method import Method
 from invbench.networks import (
     ResnetCatConfig,
     ResnetCatGenerator,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "METHOD",
     "MonceConfig",
     "MonceSampler",
     "build_monce",
@@ -159,16 +157,3 @@ def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not key.endswith(".filt"):
             renamed[re.sub(r"\.conv_block\.6\.", ".conv_block.5.", key)] = value
     return renamed
-
-
-METHOD = Method(
-    name="monce",
-    family="gan",
-    source="arXiv:2203.09333",
-    configure=configure_monce,
-    build=build_monce,
-    sampler=MonceSampler,
-    stem=lambda task, _: f"monce-{task}",
-    rename_official=rename_official,
-    stochastic=lambda config: config.stochastic,
-)

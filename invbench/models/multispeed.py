@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
+    from invbench.models.diffusion import Noise
     from invbench.networks import PairedUnetConfig
 
 _Time = TypeVar("_Time", float, Tensor)
@@ -154,3 +158,39 @@ class JointScore:
             of_image / self.config.image.std(times)[:, None, None, None],
             of_observation / self.config.observation.std(times)[:, None, None, None],
         )
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """What a sampler reverses: the diffusion of images beside their observations.
+
+    Attributes:
+        image_score: of ``[N, 3, H, W]`` images beside observations, diffused for ``[N]`` times.
+        observation: ``[N, c, H, W]`` in [0, 1], of the images' size.
+        image: how the image was diffused in training.
+        diffused: how the observation was.
+        noise: draws.
+    """
+
+    image_score: Callable[[Tensor, Tensor, Tensor], Tensor]
+    observation: Tensor
+    image: VarianceExploding
+    diffused: VarianceExploding
+    noise: Noise
+
+    def start(self, std: float) -> Tensor:
+        """Draw images of noise alone."""
+        return std * self.noise((3, *self.observation.shape[-2:]))
+
+    def beside(self, time: float) -> Tensor:
+        """Diffuse the observation for ``time``."""
+        return self.observation + self.diffused.std(time) * self.observation_noise()
+
+    def observation_noise(self) -> Tensor:
+        """Draw noise of the observation's shape."""
+        return self.noise(self.observation.shape[1:])
+
+    def score(self, images: Tensor, beside: Tensor, time: float) -> Tensor:
+        """Return the score of the images at one time for all."""
+        times = torch.full((len(images),), time, device=images.device)
+        return self.image_score(images, beside, times)

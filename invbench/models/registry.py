@@ -27,7 +27,7 @@ def get_method(name: str) -> Method:
     """
     if name not in MODELS:
         raise UnknownNameError.among("model", name, MODELS)
-    method: Method = import_module(f"invbench.models.{name}").METHOD
+    method: Method = import_module(f"invbench.models.configurations.{name}").METHOD
     return method
 
 

@@ -16,7 +16,7 @@ import torch
 from invbench.errors import InvalidImagesError
 from invbench.operators.color import LUMA_WEIGHTS
 from invbench.operators.resize import PillowBicubic, bicubic_matrix, keys_cubic
-from invbench.operators.svd import PixelSVD, SeparableSVD
+from invbench.operators.svd import Factors, PixelSVD, SeparableSVD
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,7 +125,8 @@ class LinearBicubic:
     def svd(self) -> SeparableSVD:
         """Decompose into singular values, for images of three channels."""
         _, height, width = self.observation_shape(self.height, self.width)
-        return SeparableSVD(bicubic_matrix(height, self.height), bicubic_matrix(width, self.width))
+        rows = Factors.of(bicubic_matrix(height, self.height))
+        return SeparableSVD(rows, Factors.of(bicubic_matrix(width, self.width)))
 
     def _matrices(self, kind: _Kind, like: Tensor) -> tuple[Tensor, Tensor]:
         _, height, width = self.observation_shape(self.height, self.width)
@@ -188,7 +189,7 @@ class LinearGray:
 
     def svd(self) -> PixelSVD:
         """Decompose into singular values."""
-        return PixelSVD(np.array(self.weights), self.height, self.width)
+        return PixelSVD(Factors.of(np.array([self.weights])), self.height, self.width)
 
     def _column(self, like: Tensor) -> Tensor:
         return torch.tensor(self.weights, dtype=like.dtype, device=like.device)[:, None, None]

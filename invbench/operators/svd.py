@@ -23,9 +23,11 @@ class SVD(Protocol):
 
     Attributes:
         singular_values: float64 ``[m]``, in the order of the coefficients, zeros where H is blind.
+        shape: of an image, (C, H, W).
     """
 
     singular_values: Tensor
+    shape: tuple[int, int, int]
 
     def u_transpose(self, observations: Tensor) -> Tensor:
         """Map observations ``[B, c, h, w]`` to coefficients ``[B, m]``."""
@@ -80,31 +82,13 @@ class SeparableSVD:
     the rows below; channels vary fastest.
 
     Args:
-        row_matrix: R, ``[h, H]``, acts on columns of pixels, i.e. along the height.
-        column_matrix: C, ``[w, W]``, acts along the width.
+        rows: of R, ``[h, H]``, which acts on columns of pixels, i.e. along the height.
+        columns: of C, ``[w, W]``, which acts along the width.
         channels: of the image.
-        cutoff: singular values of R and C below it count as zero.
     """
 
-    def __init__(
-        self,
-        row_matrix: np.ndarray,
-        column_matrix: np.ndarray,
-        channels: int = 3,
-        *,
-        cutoff: float = 0.0,
-    ) -> None:
-        rows = Factors.of(row_matrix, cutoff=cutoff)
-        self._set(rows, Factors.of(column_matrix, cutoff=cutoff), channels)
-
-    @classmethod
-    def from_factors(cls, rows: Factors, columns: Factors, channels: int = 3) -> SeparableSVD:
-        """Build from decompositions made elsewhere, whose null-space bases may differ."""
-        self = cls.__new__(cls)
-        self._set(rows, columns, channels)
-        return self
-
-    def _set(self, rows: Factors, columns: Factors, channels: int) -> None:
+    def __init__(self, rows: Factors, columns: Factors, channels: int = 3) -> None:
+        self.shape = channels, len(rows.v), len(columns.v)
         self._factors = rows, columns
         self._observed = len(rows.s), len(columns.s)
         self._channels = channels
@@ -149,22 +133,13 @@ class PixelSVD:
     Coefficients are sorted by component: the observed one of all pixels, then the others.
 
     Args:
-        weights: of the channels.
+        factors: of the row of weights of the channels, ``[1, C]``.
         height: of the image.
         width: of the image.
     """
 
-    def __init__(self, weights: np.ndarray, height: int, width: int) -> None:
-        self._set(Factors.of(np.reshape(weights, (1, -1))), height, width)
-
-    @classmethod
-    def from_factors(cls, factors: Factors, height: int, width: int) -> PixelSVD:
-        """Build from a decomposition of the row of weights made elsewhere."""
-        self = cls.__new__(cls)
-        self._set(factors, height, width)
-        return self
-
-    def _set(self, factors: Factors, height: int, width: int) -> None:
+    def __init__(self, factors: Factors, height: int, width: int) -> None:
+        self.shape = len(factors.v), height, width
         self._factors = factors
         self._size = height, width
         self.singular_values = factors.s.double().repeat_interleave(height * width)

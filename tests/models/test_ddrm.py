@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,17 +13,14 @@ import torch
 from torch.nn import functional
 
 from invbench.errors import InvalidImagesError, UnknownNameError
-from invbench.models.ddrm import (
+from invbench.models.configurations.ddrm import (
     METHOD,
-    ROUNDING_STD,
+    OPERATORS,
     DdrmConfig,
-    DdrmOptions,
-    DdrmSampler,
     configure_ddrm,
-    decompose,
     rename_official,
-    restore,
 )
+from invbench.models.ddrm import DdrmOptions, DdrmSampler, restore
 from invbench.models.ddrm_jpeg import DdrmJpegOptions, DdrmJpegSampler, restore_jpeg
 from invbench.models.diffusion import (
     ALPHA_BARS,
@@ -50,7 +48,7 @@ from invbench.operators import (
 from invbench.operators.jpeg import quantization_tables
 from invbench.seeding import generator
 
-LOOPS, OPERATORS = "diffusion/ddrm_loops.safetensors", "diffusion/ddrm_operators.safetensors"
+LOOPS, MATRICES = "diffusion/ddrm_loops.safetensors", "diffusion/ddrm_operators.safetensors"
 JPEG = "diffusion/ddrm_jpeg.safetensors"
 SMALL = GuidedUnetConfig(
     channels=32, multipliers=(1, 1), blocks=1, attention_factors=(2,), head_channels=16
@@ -117,10 +115,10 @@ class TestSchedule:
 class TestPublishedRuns:
     RUNS = (
         ("sr4_noiseless", DdrmOptions(steps=10)),
-        ("sr4_noisy", DdrmOptions(steps=10, sigma_0=0.1)),
-        ("sr4_noisy_etaB09", DdrmOptions(steps=10, sigma_0=0.1, eta=0.6, eta_b=0.9)),
+        ("sr4_noisy", DdrmOptions(steps=10, sigma_y=0.1)),
+        ("sr4_noisy_etaB09", DdrmOptions(steps=10, sigma_y=0.1, eta=0.6, eta_b=0.9)),
         ("color_noiseless", DdrmOptions(steps=10)),
-        ("color_noisy", DdrmOptions(steps=10, sigma_0=0.1)),
+        ("color_noisy", DdrmOptions(steps=10, sigma_y=0.1)),
         ("sr4_unet", DdrmOptions(steps=5)),
     )
 
@@ -131,19 +129,18 @@ class TestPublishedRuns:
             for key, value in refs(LOOPS).items()
             if key.startswith((f"{tag}.", "toy."))
         }
-        svd, size = published_svd(refs(OPERATORS), tag)
+        svd, size = published_svd(refs(MATRICES), tag)
         denoiser = Recorder(unet(refs) if tag == "sr4_unet" else toy_denoiser(tensors))
         draws = recorded_draws(tensors, options.steps)
         found = restore(
             denoiser,
             tensors["y0"].reshape(1, -1, *size),
             svd,
-            shape=(3, 16, 16),
             noise=lambda shape: next(draws).reshape(1, *shape),
             options=replace(options, official=True),
         )
         assert next(draws, None) is None
-        torch.testing.assert_close(torch.tensor(options.sigma_0), tensors["sigma_0_used"])
+        torch.testing.assert_close(torch.tensor(options.sigma_y), tensors["sigma_0_used"])
         assert torch.equal(torch.tensor(denoiser.times[::-1]), tensors["seq"])
 
         states = torch.stack([*denoiser.images[1:], found])
@@ -155,7 +152,7 @@ class TestPublishedRuns:
             "x_final": found,
             "residual_final": flat_observation(svd, found) - tensors["y0"],
         }
-        if options.sigma_0 == 0:
+        if options.sigma_y == 0:
             expected["y0"] = flat_observation(svd, refs(LOOPS)["x0"])
         for name in expected.keys() & tensors.keys():
             scale = max(1.0, tensors[name].abs().max())
@@ -164,7 +161,7 @@ class TestPublishedRuns:
 
     @pytest.mark.parametrize("tag", ["sr4_16", "color"])
     def test_operators_are_the_published_ones(self, refs, tag):
-        tensors = refs(OPERATORS)
+        tensors = refs(MATRICES)
         svd, _ = published_svd(tensors, tag)
         images = tensors[f"{tag}.x"]
         spectrum = svd.v_transpose(images)
@@ -182,13 +179,13 @@ class TestPublishedRuns:
 
     def test_spectrum_is_laid_out_as_published(self, refs):
         rows = Factors(torch.eye(4), torch.ones(4), torch.eye(16))
-        svd = SeparableSVD.from_factors(rows, rows, channels=1)
+        svd = SeparableSVD(rows, rows, channels=1)
         spectrum = svd.v_transpose(torch.arange(256.0).reshape(1, 1, 16, 16))
-        assert torch.equal(spectrum[0, :64].long(), refs(OPERATORS)["sr4_16.perm"])
+        assert torch.equal(spectrum[0, :64].long(), refs(MATRICES)["sr4_16.perm"])
 
     @pytest.mark.parametrize("name", ["sr4_16", "sr16_64", "sr16_128", "sr16_512"])
     def test_official_kernel_is_the_published_one(self, refs, name):
-        kernel = refs(OPERATORS)[f"{name}.kernel"]
+        kernel = refs(MATRICES)[f"{name}.kernel"]
         factor = len(kernel) // 4
         inner = mirrored_bicubic_matrix(8, 8 * factor)[4]
         first = factor // 2 + 4 * factor - 2 * factor
@@ -196,7 +193,7 @@ class TestPublishedRuns:
 
     @pytest.mark.parametrize("name", ["sr4_16", "sr16_64", "sr16_128"])
     def test_official_bicubic_is_the_published_one(self, refs, name):
-        tensors, (factor, size) = refs(OPERATORS), map(int, name[2:].split("_"))
+        tensors, (factor, size) = refs(MATRICES), map(int, name[2:].split("_"))
         matrix = mirrored_bicubic_matrix(size // factor, size)
         values = np.linalg.svd(matrix, compute_uv=False)
         np.testing.assert_allclose(matrix, tensors[f"{name}.H_1d"], rtol=0, atol=1e-7)
@@ -205,7 +202,7 @@ class TestPublishedRuns:
         assert torch.equal(zeroed, tensors[f"{name}.n_zeroed_1d"])
 
     def test_official_bicubic_at_512_is_the_published_one(self, refs):
-        tensors, matrix = refs(OPERATORS), mirrored_bicubic_matrix(32, 512)
+        tensors, matrix = refs(MATRICES), mirrored_bicubic_matrix(32, 512)
         for row in (0, 16):
             expected = tensors[f"sr16_512.H_1d_row{row}"]
             np.testing.assert_allclose(matrix[row], expected, rtol=0, atol=1e-7)
@@ -220,8 +217,8 @@ def published_svd(tensors, tag):
     name, size = ("color", (16, 16)) if tag.startswith("color") else ("sr4_16", (4, 4))
     factors = Factors(*(tensors[f"{name}.{part}"] for part in "USV"))
     if name == "color":
-        return PixelSVD.from_factors(factors, *size), size
-    return SeparableSVD.from_factors(factors, factors), size
+        return PixelSVD(factors, *size), size
+    return SeparableSVD(factors, factors), size
 
 
 def recorded_draws(tensors, steps):
@@ -256,6 +253,7 @@ class PartlySeen:
     """Three values, of which the first is observed as it is."""
 
     singular_values = torch.ones(1, dtype=torch.float64)
+    shape = (3, 1, 1)
 
     def u_transpose(self, observations):
         return observations.flatten(1)
@@ -292,7 +290,6 @@ def spread(std, steps, eta, **changes):
         lambda images, times: noise_share(std, int(times[0])) * images,
         torch.zeros(draws, 1, 1, 1, dtype=torch.float64),
         PartlySeen(),
-        shape=(3, 1, 1),
         noise=OneHotNoise(draws),
         options=DdrmOptions(steps=steps, eta=eta, **changes),
     )
@@ -354,9 +351,9 @@ class TestConsistency:
     @staticmethod
     def run(task, operator):
         side = 48
-        svd = decompose(task, operator, side, side)
         shape = (2, 3, 3, 3) if task == "sr16" else (2, 1, side, side)
         observation = 2 * torch.rand(shape, generator=generator(1)) - 1
+        svd = OPERATORS[task][operator](*shape[2:])
         run, source = Recorder(lambda images, _: 0.3 * images.sin()), generator(2)
         run.draws = []
 
@@ -364,29 +361,29 @@ class TestConsistency:
             run.draws.append(torch.randn(2, *wanted, generator=source))
             return run.draws[-1]
 
-        run.result = restore(
-            run, observation, svd, shape=(3, side, side), noise=noise, options=DdrmOptions(steps=5)
-        )
+        run.result = restore(run, observation, svd, noise=noise, options=DdrmOptions(steps=5))
         return svd, observation, run
 
     def test_matched_operators_are_the_linear_forms_of_the_benchmark(self):
         images = torch.rand(2, 3, 32, 48, generator=generator(0))
-        for task, operator in (
-            ("sr16", LinearBicubic(32, 48, factor=16)),
-            ("colorization", LinearGray(32, 48)),
+        for task, size, operator in (
+            ("sr16", (2, 3), LinearBicubic(32, 48, factor=16)),
+            ("colorization", (32, 48), LinearGray(32, 48)),
         ):
-            found = flat_observation(decompose(task, "matched", 32, 48), images)
+            svd = OPERATORS[task]["matched"](*size)
+            assert svd.shape == images.shape[1:]
+            found = flat_observation(svd, images)
             torch.testing.assert_close(found, operator(images).flatten(1), rtol=0, atol=1e-5)
 
     def test_plain_super_resolution_is_the_mean_of_each_block(self):
         images = torch.rand(2, 3, 32, 48, generator=generator(0))
-        found = flat_observation(decompose("sr16", "average", 32, 48), images)
+        found = flat_observation(OPERATORS["sr16"]["average"](2, 3), images)
         expected = functional.avg_pool2d(images, 16).flatten(1)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
     def test_official_gray_is_the_mean_of_the_channels(self):
         images = torch.rand(2, 3, 8, 8, generator=generator(0))
-        found = flat_observation(decompose("colorization", "official", 8, 8), images)
+        found = flat_observation(OPERATORS["colorization"]["official"](8, 8), images)
         torch.testing.assert_close(found, images.mean(1).flatten(1), rtol=0, atol=1e-4)
 
 
@@ -533,18 +530,23 @@ def shaken(network):
     return network.eval()
 
 
+def restorer(task, **options):
+    decompose = OPERATORS[task]["matched"]
+    return partial(DdrmSampler, decompose=decompose, options=DdrmOptions(steps=3, **options))
+
+
 class TestSamplers:
     CASES = (
-        ("sr16", DdrmOptions(steps=3), (3, 2, 2)),
-        ("sr16", DdrmOptions(steps=3, sigma_0=ROUNDING_STD), (3, 2, 2)),
-        ("colorization", DdrmOptions(steps=3), (1, 32, 32)),
-        ("decompression", DdrmJpegOptions(steps=3), (3, 32, 32)),
+        (restorer("sr16"), (3, 2, 2)),
+        (restorer("sr16", sigma_y=2 / 255 / math.sqrt(12)), (3, 2, 2)),
+        (restorer("colorization"), (1, 32, 32)),
+        (partial(DdrmJpegSampler, options=DdrmJpegOptions(steps=3)), (3, 32, 32)),
     )
 
-    @pytest.mark.parametrize(("task", "options", "shape"), CASES)
-    def test_sample_does_not_depend_on_its_batch(self, task, options, shape):
+    @pytest.mark.parametrize(("restorer", "shape"), CASES)
+    def test_sample_does_not_depend_on_its_batch(self, restorer, shape):
         network = shaken(GuidedUnet(SMALL))
-        sampler = METHOD.sampler(network, DdrmConfig(prior=PRIOR, task=task, sampling=options))
+        sampler = METHOD.sampler(network, DdrmConfig(prior=PRIOR, restorer=restorer))
         observation = torch.rand(3, *shape, generator=generator(1))
         together = sampler(observation, [generator(k) for k in range(3)])
         assert together.shape == (3, 3, 32, 32)
@@ -554,10 +556,10 @@ class TestSamplers:
             alone = sampler(observation[k : k + 1], [generator(k)])
             torch.testing.assert_close(alone[0], together[k], rtol=0, atol=1e-4)
 
-    @pytest.mark.parametrize(("task", "options", "shape"), CASES)
-    def test_nfe_counts_the_network_evaluations(self, task, options, shape):
+    @pytest.mark.parametrize(("restorer", "shape"), CASES)
+    def test_nfe_counts_the_network_evaluations(self, restorer, shape):
         run = Recorder(lambda images, _: torch.zeros_like(images))
-        sampler = METHOD.sampler(run, DdrmConfig(prior=PRIOR, task=task, sampling=options))
+        sampler = METHOD.sampler(run, DdrmConfig(prior=PRIOR, restorer=restorer))
         sampler(torch.rand(1, *shape), [generator(0)])
         assert len(run.times) == sampler.nfe == 3
 
@@ -609,7 +611,7 @@ class TestConfigurations:
 
     def test_published_face_prior_can_be_used(self):
         config = DdrmConfig(
-            prior=PriorConfig(network=SimpleUnetConfig()), task="sr16", sampling=DdrmOptions()
+            prior=PriorConfig(network=SimpleUnetConfig()), restorer=restorer("sr16")
         )
         with torch.device("meta"):
             assert isinstance(METHOD.build(config), SimpleUnet)

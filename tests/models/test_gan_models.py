@@ -15,7 +15,7 @@ from invbench.models.gan import UnetSampler, build_unet, condition
 from invbench.networks.unet import InputUnet, UnetConfig
 
 METHODS = {
-    name: import_module(f"invbench.models.{name}")
+    name: import_module(f"invbench.models.configurations.{name}")
     for name in ("bicyclegan", "msgan", "divco", "monce")
 }
 TASKS = ("sr16", "colorization", "decompression")

@@ -9,22 +9,18 @@ import pytest
 import torch
 
 from invbench.errors import UnknownNameError
+from invbench.models.configurations.ndm import METHOD, configure_ndm, rename_official
 from invbench.models.multispeed import (
     PIXEL_MEAN,
     PIXEL_STD,
     JointScore,
     JointScoreConfig,
+    Reversal,
     VarianceExploding,
     shrunken_sigma_max,
 )
-from invbench.models.ndm import METHOD, NdmConfig, NdmSampler, configure_ndm, rename_official
-from invbench.models.ndm_samplers import (
-    GeometricMean,
-    PredictorCorrector,
-    Reversal,
-    sample_geometric_mean,
-    sample_predictor_corrector,
-)
+from invbench.models.ndm import GeometricMean, NdmConfig, NdmSampler
+from invbench.models.ndm_published import PredictorCorrector
 from invbench.networks.paired_unet import PairedUnet, PairedUnetConfig
 from invbench.seeding import generator
 
@@ -151,7 +147,7 @@ class TestPublishedSampler:
         draws = iter(tensors[f"{tag}.noise"])
         options = PredictorCorrector(steps=10, norm="batch", **changes)
         reversal = toy_reversal(tensors["fwd.y"][:1, :, :8, :8], lambda _: next(draws)[None])
-        found = sample_predictor_corrector(reversal, options)
+        found = options.sample(reversal)
         assert next(draws, None) is None
         return found
 
@@ -188,7 +184,7 @@ class TestPublishedSampler:
         def sample(rows):
             noise = iter(draws[rows].unbind(1))
             reversal = toy_reversal(observation[rows], lambda _: next(noise))
-            return sample_predictor_corrector(reversal, options)
+            return options.sample(reversal)
 
         alone, together = sample([0]), sample([0, 1])[:1]
         assert torch.allclose(alone, together, atol=1e-5) is (norm == "image")
@@ -212,16 +208,16 @@ class OneHotNoise:
         return noise
 
 
-def spread(sample, options, *, std, sigma_min=5e-3):
+def spread(sampling, *, std, sigma_min=5e-3):
     """Return the std of samples drawn with the exact score of N(0, std^2), over ``std``."""
     image = VarianceExploding(sigma_min=sigma_min, sigma_max=50.0)
 
     def score(images, _, times):
         return -images / (std**2 + image.std(times.double())[:, None, None, None] ** 2)
 
-    draws = 1 + 4 * options.steps
+    draws = 1 + 4 * sampling.steps
     nothing = torch.zeros(draws, 3, 1, 1, dtype=torch.float64)
-    samples = sample(Reversal(score, nothing, image, OBSERVATION, OneHotNoise(draws)), options)
+    samples = sampling.sample(Reversal(score, nothing, image, OBSERVATION, OneHotNoise(draws)))
     return samples[:, 0].square().sum().sqrt().item() / std
 
 
@@ -231,14 +227,14 @@ class TestSpread:
     @pytest.mark.parametrize(("steps", "expected"), [(10, 1.07), (20, 1.01), (25, 1.005)])
     @pytest.mark.parametrize("std", [0.05, 0.1, 0.25])
     def test_geometric_mean_is_right_within_two_percent_of_20_steps(self, steps, expected, std):
-        found = spread(sample_geometric_mean, GeometricMean(steps=steps), std=std)
+        found = spread(GeometricMean(steps=steps), std=std)
         assert found == pytest.approx(expected, abs=0.01)
 
     @pytest.mark.parametrize(("steps", "low", "high"), [(10, 1.71, 1.73), (25, 1.19, 1.21)])
     @pytest.mark.parametrize("std", [0.05, 0.1, 0.25])
     def test_reverse_diffusion_is_too_wide(self, steps, low, high, std):
         options = PredictorCorrector(steps=steps, corrector=False)
-        found = spread(sample_predictor_corrector, options, std=std, sigma_min=0.01)
+        found = spread(options, std=std, sigma_min=0.01)
         assert low <= round(found, 2) <= high
 
     def test_geometric_mean_variance_follows_its_recursion(self):
@@ -250,7 +246,7 @@ class TestSpread:
             removed = upper**2 - lower**2
             variance *= (1 - removed / (std**2 + upper**2)) ** 2
             variance += lower / upper * removed
-        found = spread(sample_geometric_mean, GeometricMean(steps=steps), std=std)
+        found = spread(GeometricMean(steps=steps), std=std)
         assert found == pytest.approx(math.sqrt(variance) / std, rel=1e-6)
 
 

@@ -164,7 +164,7 @@ def test_a_cutoff_blinds_the_pseudo_inverse_to_small_singular_values():
     matrix = np.diag([1.0, 1e-3, 0.0]) @ np.eye(3, 4)
     assert Factors.of(matrix).s.tolist() == pytest.approx([1, 1e-3, 0])
     assert Factors.of(matrix, cutoff=1e-2).s.tolist() == pytest.approx([1, 0, 0])
-    svd = SeparableSVD(matrix, matrix, channels=1, cutoff=1e-2)
+    svd = SeparableSVD(*[Factors.of(matrix, cutoff=1e-2)] * 2, channels=1)
     assert svd.singular_values.count_nonzero() == 1
 
 
@@ -202,13 +202,13 @@ class TestPublishedDDRM:
     def test_super_resolution_layouts_agree(self, refs):
         stored = {k.partition(".")[2]: v for k, v in refs(DDRM).items() if k.startswith("sr4_16.")}
         factors = Factors(stored["U"], stored["S"], stored["V"])
-        svd = SeparableSVD.from_factors(factors, factors)
+        svd = SeparableSVD(factors, factors)
         check_layouts(svd, stored, observation_shape=(2, 3, 4, 4))
 
     def test_color_layouts_agree(self, refs):
         stored = {k.partition(".")[2]: v for k, v in refs(DDRM).items() if k.startswith("color.")}
         factors = Factors(stored["U"], stored["S"], stored["V"])
-        svd = PixelSVD.from_factors(factors, 16, 16)
+        svd = PixelSVD(factors, 16, 16)
         check_layouts(svd, stored, observation_shape=(2, 1, 16, 16))
         linear = LinearGray(16, 16, weights=(0.3333, 0.3334, 0.3333))
         torch.testing.assert_close(linear(stored["x"]).flatten(1), stored["Hx"])
