@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from invbench.errors import EmptyFolderError, InvalidImagesError, UnreadableImageError
-from invbench.files import atomic_write
+from invbench.errors import InvalidImagesError, UnreadableImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -89,20 +87,6 @@ def from_signed(images: Tensor) -> Tensor:
     return (images / 2 + 0.5).clamp(0, 1)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """List the image files directly in a folder, sorted by name.
-
-    Raises:
-        EmptyFolderError: if the folder is missing or holds none.
-    """
-    if not folder.is_dir():
-        raise EmptyFolderError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        raise EmptyFolderError(f"{folder}: no image; looked for {', '.join(IMAGE_SUFFIXES)}")
-    return paths
-
-
 def read_image(path: Path, *, channels: int = 3) -> Tensor:
     """Read one image file as uint8 ``[C, H, W]``.
 
@@ -132,35 +116,6 @@ def read_image(path: Path, *, channels: int = 3) -> Tensor:
     return tensor[:1]
 
 
-def read_images(paths: Sequence[Path], *, channels: int = 3) -> Tensor:
-    """Read files of one size as uint8 ``[N, C, H, W]``.
-
-    Raises:
-        UnreadableImageError: if a file cannot be read or its size differs from the first one's.
-    """
-    images = [read_image(path, channels=channels) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            raise UnreadableImageError(
-                f"{path}: {_size(image)} pixels where {paths[0].name} has {_size(images[0])}"
-            )
-    return torch.stack(images)
-
-
-def write_image(path: Path, image: Tensor) -> None:
-    """Write one image, uint8 or float in [0, 1], ``[C, H, W]`` with C 1 or 3, as a PNG.
-
-    The file appears whole or not at all.
-
-    Raises:
-        StorageError: if it cannot be written.
-    """
-    pixels = (to_uint8(image) if image.is_floating_point() else image).cpu().numpy()
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-    with atomic_write(path) as stream:
-        picture.save(stream, format="PNG")
-
-
 def _refuse_deep(path: Path, image: Image.Image) -> None:
     """Refuse more than 8 bits a channel, which Pillow would cut down without a word."""
     deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
@@ -180,7 +135,3 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
     elif image.mode not in ("1", "L", "P", "RGB"):
         raise UnreadableImageError(f"{path}: colour model {image.mode}; convert it to RGB")
     return image.convert("RGB")
-
-
-def _size(image: Tensor) -> str:
-    return f"{image.shape[-1]}x{image.shape[-2]}"

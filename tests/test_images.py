@@ -8,21 +8,16 @@ import torch
 from PIL import Image
 
 from invbench.errors import (
-    EmptyFolderError,
     InvalidImagesError,
-    StorageError,
     UnreadableImageError,
 )
 from invbench.images import (
     check_images,
     from_signed,
     from_uint8,
-    list_images,
     read_image,
-    read_images,
     to_signed,
     to_uint8,
-    write_image,
 )
 
 
@@ -113,32 +108,3 @@ class TestReadImage:
             read_image(path)
         with pytest.raises(UnreadableImageError, match="no such file"):
             read_image(tmp_path / "b.png")
-
-    def test_a_stack_needs_one_size(self, tmp_path):
-        Image.fromarray(noise(4, 4, 3)).save(tmp_path / "a.png")
-        Image.fromarray(noise(4, 5, 3)).save(tmp_path / "b.png")
-        with pytest.raises(UnreadableImageError, match=r"b\.png: 5x4"):
-            read_images([tmp_path / "a.png", tmp_path / "b.png"])
-
-
-class TestWriteImage:
-    @pytest.mark.parametrize("channels", [1, 3])
-    def test_what_is_written_is_read_back(self, tmp_path, channels):
-        image = torch.from_numpy(noise(channels, 6, 4))
-        write_image(tmp_path / "new" / "a.png", image)
-        assert torch.equal(read_image(tmp_path / "new" / "a.png", channels=channels), image)
-        write_image(tmp_path / "b.png", from_uint8(image))
-        assert torch.equal(read_image(tmp_path / "b.png", channels=channels), image)
-
-    def test_an_unwritable_place_is_named_and_nothing_is_left(self, tmp_path):
-        (tmp_path / "file").write_text("in the way")
-        with pytest.raises(StorageError, match="cannot be written"):
-            write_image(tmp_path / "file" / "a.png", torch.zeros(3, 4, 4))
-        assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(EmptyFolderError, match="no image"):
-        list_images(tmp_path)
-    with pytest.raises(EmptyFolderError, match="no such folder"):
-        list_images(tmp_path / "missing")

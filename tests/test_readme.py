@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pictures import write_image
 
 from invbench.data.photos import photos
-from invbench.images import from_uint8, write_image
+from invbench.images import from_uint8
 from invbench.operators import PillowBicubic
 
 ROOT = Path(__file__).parents[1]

@@ -55,6 +55,9 @@ UNCOMPARED = {
     r"uncertainty/uncertainty\.safetensors:score\.rank_ties": (
         "an input: between what bounds a rank lies where samples equal the target"
     ),
+    r"imle/(srim_.*\.safetensors:.*|official_keys_srim_x8\.json)": (
+        "the first cIMLE's network for 8 times super-resolution, which is no task here"
+    ),
     r"gans/keys_monce_spade_official\.json": (
         "names in the label-to-image branch, of which only the loss is implemented"
     ),

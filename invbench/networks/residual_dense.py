@@ -1,4 +1,4 @@
-"""Residual-in-residual dense blocks, plain or weight-normalized.
+"""Residual-in-residual dense blocks of weight-normalized convolutions.
 
 The parameter names are those of the published IMLE checkpoints (``RDB1.conv1.0.weight_v``).
 """
@@ -12,8 +12,6 @@ from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
 SLOPE = 0.2
@@ -48,28 +46,20 @@ class WeightNormConv2d(nn.Module):
         return functional.conv2d(images, weight, self.bias, padding=1)
 
 
-def plain_conv(in_channels: int, out_channels: int) -> nn.Module:
-    """Build a plain 3x3 convolution with zero padding."""
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
-
-
 class ResidualDenseBlock(nn.Module):
     """Five convolutions, each reading all before it; the last one's output is added, times 0.2.
 
     Args:
         channels: width of the block's input and output.
         growth: width of each of the four inner convolutions.
-        conv: builds a 3x3 convolution from (in, out).
     """
 
-    def __init__(
-        self, channels: int, growth: int, conv: Callable[[int, int], nn.Module] = WeightNormConv2d
-    ) -> None:
+    def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
         for index in range(4):
-            inner = conv(channels + index * growth, growth)
+            inner = WeightNormConv2d(channels + index * growth, growth)
             self.add_module(f"conv{index + 1}", nn.Sequential(inner, nn.LeakyReLU(SLOPE, True)))
-        self.add_module("conv5", nn.Sequential(conv(channels + 4 * growth, channels)))
+        self.add_module("conv5", nn.Sequential(WeightNormConv2d(channels + 4 * growth, channels)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``[N, channels, H, W]`` to the same shape."""
@@ -83,12 +73,10 @@ class ResidualDenseBlock(nn.Module):
 class ResidualInResidualBlock(nn.Module):
     """Three residual dense blocks in a row; their result is added, times 0.2 (ESRGAN, 3.1)."""
 
-    def __init__(
-        self, channels: int, growth: int, conv: Callable[[int, int], nn.Module] = WeightNormConv2d
-    ) -> None:
+    def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
         for index in (1, 2, 3):
-            self.add_module(f"RDB{index}", ResidualDenseBlock(channels, growth, conv))
+            self.add_module(f"RDB{index}", ResidualDenseBlock(channels, growth))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``[N, channels, H, W]`` to the same shape."""

@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from pictures import write_image
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from invbench.data.photos import photos
 from invbench.errors import EmptyFolderError
 from invbench.evaluation.disk import Question, score_folder
-from invbench.images import from_uint8, to_uint8, write_image
+from invbench.images import from_uint8, to_uint8
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.operators import PillowBicubic
 from invbench.problems.tasks import get_task

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pictures import write_image
 from safetensors.torch import save_file
 
 from invbench.cli import main
@@ -21,7 +22,7 @@ from invbench.errors import (
     UnknownNameError,
 )
 from invbench.exit_codes import ExitCode
-from invbench.images import from_uint8, write_image
+from invbench.images import from_uint8
 from invbench.models import gan
 from invbench.models.cases import Case
 from invbench.models.checkpoints import load_weights

@@ -7,7 +7,6 @@ import torch
 from imle_references import FORMS, config_of, numbered, weights
 
 from invbench.networks.residual_dense import ResidualDenseBlock, ResidualInResidualBlock
-from invbench.networks.srim import Srim, SrimConfig
 from invbench.networks.tower import (
     Tower,
     TowerConfig,
@@ -99,34 +98,6 @@ def test_dense_blocks_give_the_original_outputs(refs):
     with torch.inference_mode():
         torch.testing.assert_close(first(tensors["x"]), tensors["rdb1"], atol=1e-6, rtol=0)
         torch.testing.assert_close(whole(tensors["x"]), tensors["rrdb"], atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("name", ["tanh", "linear"])
-def test_srim_gives_the_original_outputs(refs, name):
-    tensors = refs(f"imle/srim_{name}_small.safetensors")
-    upsample = "bilinear" if name == "tanh" else "nearest"
-    network = Srim(
-        SrimConfig(
-            code_channels=2,
-            channels=6,
-            growth=4,
-            blocks=2,
-            upsample=upsample,
-            tanh=name == "tanh",
-        )
-    )
-    network.load_state_dict(weights(tensors))
-    with torch.inference_mode():
-        output = network(tensors["input.0"], tensors["code.0"])
-    torch.testing.assert_close(output, tensors["output.0"], atol=1e-5, rtol=0)
-
-
-def test_srim_has_the_published_keys(refs):
-    expected = refs.json("imle/official_keys_srim_x8.json")
-    with torch.device("meta"):
-        network = Srim(SrimConfig())
-    found = {key: list(value.shape) for key, value in network.state_dict().items()}
-    assert found == expected["state_dict"]
 
 
 @pytest.mark.parametrize("form", FORMS.values())

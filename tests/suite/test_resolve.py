@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pictures import write_image
 from samplers import Blurry
 
 from invbench.data.photos import photos
 from invbench.errors import InvalidOptionError, MissingDataError, UnknownNameError
-from invbench.images import from_uint8, write_image
+from invbench.images import from_uint8
 from invbench.models.cases import Case
 from invbench.problems.tasks import TASKS
 from invbench.suite.options import Options, add_options, read_options

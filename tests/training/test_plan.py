@@ -10,12 +10,13 @@ from importlib import import_module
 
 import pytest
 import torch
+from pictures import write_image
 from PIL import Image
 
 from invbench.cli import main
 from invbench.data.photos import photos
 from invbench.exit_codes import ExitCode
-from invbench.images import from_uint8, write_image
+from invbench.images import from_uint8
 from invbench.models.cases import CASES, Case
 from invbench.models.registry import MODELS, get_method
 from invbench.problems.tasks import get_task

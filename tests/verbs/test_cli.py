@@ -8,12 +8,13 @@ import sys
 
 import pytest
 import torch
+from pictures import write_image
 from run_records import case_record
 
 from invbench.cli import main
 from invbench.data.photos import photos
 from invbench.exit_codes import ExitCode
-from invbench.images import from_uint8, write_image
+from invbench.images import from_uint8
 from invbench.operators import PillowBicubic
 from invbench.runs.store import RunStore
 
