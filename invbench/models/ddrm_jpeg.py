@@ -1,6 +1,6 @@
 """DDRM for JPEG decompression: "JPEG Artifact Correction using DDRM" (Kawar et al. 2022).
 
-JPEG has no singular vectors. What stands for them is that encoding and decoding is a projection:
+JPEG has no singular vectors. What takes their place is that encoding and decoding is a projection:
 each step replaces what the codec keeps of the denoised image by what it kept of the observation.
 """
 
@@ -71,30 +71,67 @@ def restore_jpeg(
     Returns:
         ``[N, 3, H, W]`` in [-1, 1] or a little beyond.
     """
-    codec = JpegCodec(quality=options.quality, kind=options.codec)
+    restoration = JpegRestoration.of(denoiser, observation, noise=noise, options=options)
     pairs = time_pairs(options.steps, limit=options.first_time, official=options.official)
-    kept = 1 - options.eta if options.official else math.sqrt(1 - options.eta**2)
-    target = codec.project(observation)
-
-    # Start from the observation, diffused
-    signal = alpha_bar(pairs[0][0])
-    shape = observation.shape[1:]
-    images = math.sqrt(signal) * observation + math.sqrt(1 - signal) * noise(shape)
-
+    x = restoration.diffuse(observation, noise(observation.shape[1:]), pairs[0][0])
     for time, next_time in pairs:
-        # Denoise
-        predicted = denoiser(images, torch.full((len(images),), time, device=images.device))
-        clean = predict_clean(images, predicted, time)
+        x = restoration.step(x, time, next_time)
+    return x
 
-        # Exchange what the codec keeps of it for what it kept of the observation
-        projected = clean - codec.project(clean) + target
-        clean = options.eta_b * projected + (1 - options.eta_b) * clean
 
-        # Diffuse again, to the next time
-        signal = alpha_bar(next_time)
-        mixed = options.eta * noise(shape) + kept * predicted
-        images = math.sqrt(signal) * clean + math.sqrt(1 - signal) * mixed
-    return images
+@dataclass(frozen=True)
+class JpegRestoration:
+    r"""The run of DDRM-JPEG on one batch of observations.
+
+    Attributes:
+        denoiser: predicts the noise.
+        codec: encodes and decodes; `JpegCodec.project` does both.
+        noise: the draws.
+        options: eta and eta_b.
+        y: what the codec keeps of the observation, ``[N, 3, H, W]``.
+    """
+
+    denoiser: Denoiser
+    codec: JpegCodec
+    noise: Noise
+    options: DdrmJpegOptions
+    y: Tensor
+
+    @classmethod
+    def of(
+        cls, denoiser: Denoiser, observation: Tensor, *, noise: Noise, options: DdrmJpegOptions
+    ) -> JpegRestoration:
+        """Prepare the restoration of decompressed images ``[N, 3, H, W]`` in [-1, 1]."""
+        codec = JpegCodec(quality=options.quality, kind=options.codec)
+        return cls(denoiser, codec, noise, options, codec.project(observation))
+
+    @staticmethod
+    def diffuse(x_0: Tensor, epsilon: Tensor, time: int) -> Tensor:
+        """Return images with as much of the noise epsilon as belongs to a time."""
+        alpha = alpha_bar(time)
+        return math.sqrt(alpha) * x_0 + math.sqrt(1 - alpha) * epsilon
+
+    def step(self, x: Tensor, time: int, next_time: int) -> Tensor:
+        r"""Denoise images, correct them, and diffuse them again, from time t to t'.
+
+        With P for encoding and decoding, :math:`\epsilon` for the predicted noise,
+        :math:`x_\theta` for the image without it, and z for fresh noise:
+
+        .. math::
+            x_{t'} = \sqrt{\bar\alpha_{t'}} \, \big( \eta_b \, (x_\theta - P x_\theta + y)
+                + (1 - \eta_b) \, x_\theta \big)
+                + \sqrt{1 - \bar\alpha_{t'}} \,
+                  \big( \eta \, z + \sqrt{1 - \eta^2} \, \epsilon \big)
+        """
+        eta, eta_b = self.options.eta, self.options.eta_b
+        kept = 1 - eta if self.options.official else math.sqrt(1 - eta**2)
+
+        epsilon = self.denoiser(x, torch.full((len(x),), time, device=x.device))
+        x_theta = predict_clean(x, epsilon, time)
+        projected = x_theta - self.codec.project(x_theta) + self.y
+        corrected = eta_b * projected + (1 - eta_b) * x_theta
+        z = self.noise(x.shape[1:])
+        return self.diffuse(corrected, eta * z + kept * epsilon, next_time)
 
 
 @dataclass(frozen=True)

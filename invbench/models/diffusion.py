@@ -1,7 +1,8 @@
 """What the samplers on an unconditional diffusion prior share: its schedule and its times.
 
-The prior is a network that predicts the noise in ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise`` of
-an image in [-1, 1], where ``a_t`` is `ALPHA_BARS` at t in 0, ..., 999.
+The prior is a network that predicts the noise in
+``x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) epsilon``, where x_0 is an image in [-1, 1],
+epsilon is normal noise, and alpha_bar_t is `ALPHA_BARS` at t in 0, ..., 999.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -55,6 +57,13 @@ def alpha_bar(time: int) -> float:
     return 1.0 if time < 0 else float(ALPHA_BARS[time])
 
 
+@cache
+@torch.inference_mode(mode=False)  # kept, so also for callers that need gradients
+def _alpha_bars(device: torch.device) -> Tensor:
+    """Return `ALPHA_BARS` on a device, copied once, since copying makes the host wait."""
+    return ALPHA_BARS.to(device)
+
+
 def noise_level(time: int) -> float:
     """Return the standard deviation of the noise where the image keeps its scale.
 
@@ -87,13 +96,20 @@ def time_pairs(steps: int, *, limit: int = TIMES, official: bool = False) -> lis
 
 
 def predict_clean(images: Tensor, noise: Tensor, time: int) -> Tensor:
-    """Return the image that the predicted noise leaves: ``(x_t - sqrt(1 - a) noise) / sqrt(a)``."""
+    r"""Return the image that is left without the predicted noise.
+
+    .. math::
+        x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t} \, \epsilon}{\sqrt{\bar\alpha_t}}
+    """
     signal = alpha_bar(time)
     return (images - math.sqrt(1 - signal) * noise) / math.sqrt(signal)
 
 
 def as_denoiser(network: nn.Module, *, preconditioning: Preconditioning = "none") -> Denoiser:
-    """Wrap a network as a denoiser: whole times are given as numbers, a learned variance is cut.
+    """Wrap a network as a denoiser.
+
+    The network reads the whole time t as a number. Where it also predicts a variance, in three
+    more channels, these are dropped.
 
     Args:
         network: maps images ``[N, 3, H, W]`` and times ``[N]`` to ``[N, 3 or 6, H, W]``.
@@ -109,7 +125,7 @@ def as_denoiser(network: nn.Module, *, preconditioning: Preconditioning = "none"
         return noise
 
     def denoise_preconditioned(images: Tensor, times: Tensor) -> Tensor:
-        signal = ALPHA_BARS.to(images.device)[times][:, None, None, None]
+        signal = _alpha_bars(images.device)[times][:, None, None, None]
         spread = noise_spread(signal, *images.shape[-2:])
         return expected_noise(images, signal) + spread * denoise(images, times)
 

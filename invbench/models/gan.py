@@ -1,4 +1,7 @@
-"""What the adversarial methods share: an observation and noise become a generator's input."""
+"""How BicycleGAN, MSGAN and DivCo sample: one code, one pass of a U-Net.
+
+MoNCE has a generator of its own (`models.monce`) and shares how an observation is made its input.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,13 @@ def condition(observation: Tensor, *, enlarge: int) -> Tensor:
 
 @dataclass(frozen=True)
 class UnetSampler:
-    """Draw one standard normal code and run the generator once: one evaluation a sample."""
+    r"""Draw one code for each sample and run the generator once.
+
+    With A for the observation, as the generator reads it, and B for the image:
+
+    .. math::
+        z \sim N(0, I), \qquad B = G(A, z)
+    """
 
     generator: Unet | InputUnet
     config: UnetGanConfig
@@ -97,10 +106,9 @@ class UnetSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        source = condition(observation, enlarge=self.config.enlarge)
-        length = self.config.network.code_channels
-        codes = randn(generators, [length], device=observation.device)
-        return from_signed(self.generator(source, codes))
+        A = condition(observation, enlarge=self.config.enlarge)  # noqa: N806
+        z = randn(generators, [self.config.network.code_channels], device=observation.device)
+        return from_signed(self.generator(A, z))
 
 
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

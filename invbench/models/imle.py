@@ -1,4 +1,7 @@
-"""What CHIMLE and cIMLE share: an observation becomes inputs, codes become images."""
+"""How CHIMLE and cIMLE sample: one code for each level of a tower, one pass.
+
+An observation becomes the levels' inputs, and the last level's output becomes an image.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +106,13 @@ def to_rgb(output: Tensor, config: TowerConfig) -> Tensor:
 
 @dataclass(frozen=True)
 class TowerSampler:
-    """Draw one standard normal code a level and run the tower once: one evaluation a sample."""
+    r"""Draw one code for each of the L levels and run the tower T once.
+
+    With x for the observation, as its levels read it, and y for the image:
+
+    .. math::
+        z_l \sim N(0, I), \; l = 1, \dots, L, \qquad y = T_\theta(x, z_1, \dots, z_L)
+    """
 
     tower: Tower
     config: TowerConfig
@@ -111,11 +120,11 @@ class TowerSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        inputs = network_inputs(observation, self.config)
-        lengths = self.tower.code_lengths(*inputs[0].shape[-2:])
-        noise = randn(generators, [sum(lengths)], device=observation.device)
-        outputs = self.tower(inputs, noise.split(lengths, dim=1))
-        return to_rgb(outputs[-1], self.config).clamp(0, 1)
+        x = network_inputs(observation, self.config)
+        lengths = self.tower.code_lengths(*x[0].shape[-2:])
+        z = randn(generators, [sum(lengths)], device=observation.device).split(lengths, dim=1)
+        y = self.tower(x, z)[-1]
+        return to_rgb(y, self.config).clamp(0, 1)
 
 
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

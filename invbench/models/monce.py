@@ -132,7 +132,15 @@ def draw_noise(
 
 @dataclass(frozen=True)
 class MonceSampler:
-    """Draw noise by the configured mechanism and run the generator once."""
+    r"""Draw noise by the configured mechanism and run the generator once.
+
+    With x for the observation, as the generator reads it, and y for the image:
+
+    .. math::
+        y = G(x; z)
+
+    where z are the dropout masks, or a normal noise map or code, or nothing (see `MonceConfig`).
+    """
 
     generator: ResnetGenerator | ResnetCatGenerator
     config: MonceConfig
@@ -140,9 +148,9 @@ class MonceSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        source = condition(observation, enlarge=self.config.enlarge)
-        noise = draw_noise(self.generator, generators, source.shape[-2:], device=observation.device)
-        return from_signed(self.generator(source, **noise))
+        x = condition(observation, enlarge=self.config.enlarge)
+        z = draw_noise(self.generator, generators, x.shape[-2:], device=observation.device)
+        return from_signed(self.generator(x, **z))
 
 
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

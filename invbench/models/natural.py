@@ -24,51 +24,64 @@ MEAN_CYCLES = 0.5  # at which the power of the mean is read: the means' variance
 
 
 @cache
-def color_axes() -> Tensor:
+@torch.inference_mode(mode=False)  # kept, so also for callers that need gradients
+def color_axes(device: torch.device | str = "cpu") -> Tensor:
     """Return the axes ``[3, 3]`` in rows: gray, red against green, and both against blue."""
     axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]])
-    return torch.nn.functional.normalize(axes)
+    return torch.nn.functional.normalize(axes).to(device)
 
 
 @cache
-def power_spectrum(height: int, width: int) -> Tensor:
-    """Return the expected power ``[3, H, W]`` of an image in [-1, 1] on each color axis.
+@torch.inference_mode(mode=False)
+def power_spectrum(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    r"""Return the expected power ``[3, H, W]`` of an image in [-1, 1] on each color axis.
 
-    ``P(k) = H W p max(k, 1/2)^-2.4`` for k cycles an image, in the order and with the scale of
+    .. math::
+        P(k) = H W p \, \max(k, \tfrac12)^{-2.4}
+
+    for k cycles an image and the axis' power p, in the order and with the scale of
     ``torch.fft.fft2(..., norm="ortho")``.
     """
     rows = torch.fft.fftfreq(height, d=1 / height)[:, None]
     columns = torch.fft.fftfreq(width, d=1 / width)
-    cycles = (rows.square() + columns.square()).sqrt().clamp(min=MEAN_CYCLES)
-    spectrum: Tensor = torch.tensor(POWERS)[:, None, None] * cycles.pow(-EXPONENT)
-    return height * width * spectrum
+    k = (rows.square() + columns.square()).sqrt().clamp(min=MEAN_CYCLES)
+    p = torch.tensor(POWERS)[:, None, None]
+    spectrum: Tensor = p * k.pow(-EXPONENT)
+    return (height * width * spectrum).to(device)
 
 
 def expected_noise(images: Tensor, signal: Tensor) -> Tensor:
-    """Return the expectation of the noise given ``images``: a linear filter of them.
+    r"""Return the expectation of the noise in diffused images, a linear filter of them.
 
-    Along each axis and frequency of power P it is ``sqrt(1 - a) x / (a P + 1 - a)``.
+    Along each color axis and frequency, of power P, the part x of an image holds the noise
+
+    .. math::
+        E[\epsilon \mid x] = \frac{\sqrt{1 - a}}{a P + 1 - a} \, x
 
     Args:
         images: diffused images ``[N, 3, H, W]``.
         signal: a, ``[N, 1, 1, 1]`` in (0, 1).
     """
-    axes = color_axes().to(images)
-    power = power_spectrum(*images.shape[-2:]).to(images)
-    spectrum = torch.fft.fft2(torch.einsum("kc,nchw->nkhw", axes, images), norm="ortho")
-    spectrum = spectrum * (1 - signal).sqrt() / (signal * power + 1 - signal)
-    return torch.einsum("kc,nkhw->nchw", axes, torch.fft.ifft2(spectrum, norm="ortho").real)
+    a, axes = signal, color_axes(images.device).to(images)
+    P = power_spectrum(*images.shape[-2:], images.device).to(images)  # noqa: N806
+    x = torch.fft.fft2(torch.einsum("kc,nchw->nkhw", axes, images), norm="ortho")
+    noise = x * (1 - a).sqrt() / (a * P + 1 - a)
+    return torch.einsum("kc,nkhw->nchw", axes, torch.fft.ifft2(noise, norm="ortho").real)
 
 
 def noise_spread(signal: Tensor, height: int, width: int) -> Tensor:
-    """Return the standard deviation of the noise about its expectation, over all pixels alike.
+    r"""Return the standard deviation of the noise about its expectation, over all pixels alike.
 
-    Its square is the mean of ``a P / (a P + 1 - a)`` over axes and frequencies.
+    Its square is a mean over color axes and frequencies:
+
+    .. math::
+        \sigma^2 = \operatorname{mean} \frac{a P}{a P + 1 - a}
 
     Args:
         signal: a, ``[N, 1, 1, 1]`` in (0, 1).
         height: of the images.
         width: of the images.
     """
-    power = signal * power_spectrum(height, width).to(signal)
-    return (power / (power + 1 - signal)).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    a = signal
+    aP = a * power_spectrum(height, width, a.device).to(a)  # noqa: N806
+    return (aP / (aP + 1 - a)).mean(dim=(1, 2, 3), keepdim=True).sqrt()

@@ -1,1 +1,4 @@
-"""Which sizes does each method come in, and how does the suite reach it? One file a method."""
+"""How does the suite reach each method? One file a method registers it.
+
+Sizes stand here too, or beside the network's inputs where several methods share them.
+"""

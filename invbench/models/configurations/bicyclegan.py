@@ -1,7 +1,8 @@
 """BicycleGAN (Zhu et al., NIPS 2017): a code for each output, recoverable from it.
 
-A U-Net generator reads the code at every level. Training joins two cycles: target to code to
-target, and code to output to code (`training.bicyclegan`).
+A U-Net generator G reads the observation A and a normal code z, at every level, and returns an
+image: ``B = G(A, z)`` (`models.gan.UnetSampler`). Training joins two cycles: from target to code to
+target, and from code to output to code (`training.bicyclegan`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """CHIMLE: Conditional Hierarchical IMLE (Peng, Moazeni & Li, NeurIPS 2022).
 
-A tower of four levels; the style of each level is mapped from its own code and from the styles
-below. Trained without an adversary: for each image the nearest of many samples is drawn closer,
-the code being searched level by level (`training.imle.select_codes`).
+The network is a tower of four levels (`models.imle.TowerSampler`). Each level maps its own code,
+together with the styles of the levels below, to its style. Training needs no adversary: for each
+image it draws many samples and moves the nearest one closer, and it searches that sample's code
+level by level (`training.imle.select_codes`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """DivCo (Liu et al., CVPR 2021): BicycleGAN with a contrastive loss on codes.
 
-Outputs of nearby codes are to be told apart from outputs of distant ones by their encodings
+The generator is BicycleGAN's, ``B = G(A, z)`` (`models.gan.UnetSampler`). Training compares
+encodings of outputs: those of nearby codes must agree more than those of distant codes
 (`training.divco`).
 """
 

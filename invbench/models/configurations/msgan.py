@@ -1,7 +1,8 @@
-"""MSGAN (Mao et al., CVPR 2019): pix2pix with a regularizer that drives apart what codes give.
+"""MSGAN (Mao et al., CVPR 2019): pix2pix with a loss that drives apart what two codes give.
 
-BicycleGAN's generator without an encoder; training maximizes the distance of two outputs relative
-to the distance of their codes (`training.msgan`).
+The generator is BicycleGAN's, ``B = G(A, z)`` (`models.gan.UnetSampler`); there is no encoder.
+Training makes the distance of two outputs large, compared to the distance of their codes
+(`training.msgan`).
 """
 
 from __future__ import annotations
