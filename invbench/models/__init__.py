@@ -1,7 +1,8 @@
 """Who answers? The eight methods, one file each, and how any other sampler enters.
 
-A method file holds its configurations, builds its network and samples from it; a reader should
-find the algorithm of the paper there on one screen. Training lives elsewhere.
+A file of an algorithm has its paper's formula in the docstring of the class that samples, beside
+code with the same letters: `gan`, `monce`, `imle`, `ddrm`, `ddrm_jpeg`, `ndm`. What the suite has to
+know of a method is in the file of its name in `configurations`. Training lives elsewhere.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ Noise = Callable[[Sequence[int]], "Tensor"]
 TIMES = 1000
 BETAS = torch.linspace(1e-4, 2e-2, TIMES, dtype=torch.float64).float()
 ALPHA_BARS = (1 - BETAS).cumprod(0)
+_ALPHA_BARS_ON_HOST: list[float] = ALPHA_BARS.tolist()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def alpha_bar(time: int) -> float:
     >>> alpha_bar(-1), round(alpha_bar(0), 6)
     (1.0, 0.9999)
     """
-    return 1.0 if time < 0 else float(ALPHA_BARS[time])
+    return 1.0 if time < 0 else _ALPHA_BARS_ON_HOST[time]
 
 
 @cache

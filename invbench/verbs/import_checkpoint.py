@@ -21,7 +21,9 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument("--model", required=True, help="model id, see `invbench list`")
     parser.add_argument("--task", required=True, help="task id; files do not tell theirs")
     parser.add_argument(
-        "--configuration", default="official", help="whose sizes it has: official, small or tiny"
+        "--configuration",
+        default="official",
+        help="whose sizes it has: official, small or tiny; for ddrm also faces",
     )
     parser.add_argument(
         "--entry",

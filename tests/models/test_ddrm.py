@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from invbench.errors import InvalidImagesError, UnknownNameError
 from invbench.models.configurations.ddrm import (
@@ -20,7 +21,7 @@ from invbench.models.configurations.ddrm import (
     configure_ddrm,
     rename_official,
 )
-from invbench.models.ddrm import DdrmOptions, DdrmSampler, restore
+from invbench.models.ddrm import DdrmOptions, DdrmSampler, Restoration, noise_levels, restore
 from invbench.models.ddrm_jpeg import DdrmJpegOptions, DdrmJpegSampler, restore_jpeg
 from invbench.models.diffusion import (
     ALPHA_BARS,
@@ -35,7 +36,7 @@ from invbench.models.diffusion import (
 from invbench.models.jpeg_codec import JpegCodec
 from invbench.models.natural import expected_noise, noise_spread, power_spectrum
 from invbench.networks.guided_unet import GuidedUnet, GuidedUnetConfig
-from invbench.networks.simple_unet import SimpleUnet, SimpleUnetConfig
+from invbench.networks.simple_unet import SimpleUnet
 from invbench.operators import (
     Factors,
     LinearBicubic,
@@ -331,6 +332,51 @@ class TestSpread:
         )
 
 
+class Waits(TorchDispatchMode):
+    """Note operations with results that the host must know, for which it would wait for a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in {"_local_scalar_dense", "nonzero", "masked_select", "equal"}:
+            self.found.append(name)
+        if name in {"index", "index_put", "index_put_"}:
+            masks = [i for i in args[1] if i is not None and i.dtype == torch.bool]
+            self.found += [name] * len(masks)
+        return function(*args, **(kwargs or {}))
+
+
+class TestSteps:
+    @pytest.mark.parametrize("sigma_y", [0.0, 0.3])
+    def test_no_step_makes_the_host_wait(self, sigma_y):
+        options, source = DdrmOptions(steps=8, sigma_y=sigma_y), generator(0)
+        svd = OPERATORS["colorization"]["matched"](4, 4)
+        levels = noise_levels(svd.singular_values.float(), torch.device("cpu"), options)
+        assert any(len(level.rough) for level in levels) is (sigma_y > 0)
+        restoration = Restoration.of(
+            lambda images, _: 0.3 * images,
+            torch.rand(2, 1, 4, 4),
+            svd,
+            noise=lambda shape: torch.randn(2, *shape, generator=source),
+            options=options,
+        )
+        with Waits() as waits:
+            images = restoration.start(levels[0])
+            for now, after in pairwise(levels):
+                images = restoration.step(images, now, after)
+        assert waits.found == []
+
+    def test_waits_are_noticed(self):
+        values = torch.arange(4.0)
+        with Waits() as waits:
+            values[values > 1] = 0.0
+            _ = values[values > 1], bool(values.any())
+        assert waits.found == ["index_put_", "index", "_local_scalar_dense"]
+
+
 class TestConsistency:
     @pytest.mark.parametrize("task", ["sr16", "colorization"])
     @pytest.mark.parametrize("operator", ["matched", "official"])
@@ -610,9 +656,8 @@ class TestConfigurations:
         assert METHOD.stem("sr16", "tiny") == "ddrm-128"
 
     def test_published_face_prior_can_be_used(self):
-        config = DdrmConfig(
-            prior=PriorConfig(network=SimpleUnetConfig()), restorer=restorer("sr16")
-        )
+        config = configure_ddrm("sr16", "faces")
+        assert config.prior.preconditioning == "none"
         with torch.device("meta"):
             assert isinstance(METHOD.build(config), SimpleUnet)
 

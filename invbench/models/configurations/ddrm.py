@@ -48,8 +48,9 @@ _SIZES = {
     "tiny": {"sr16": 128, "colorization": 64, "decompression": 64},
     "small": {"sr16": 128, "colorization": 128, "decompression": 128},
     "official": {"sr16": 512, "colorization": 512, "decompression": 512},
+    "faces": {"sr16": 256, "colorization": 256, "decompression": 256},
 }
-_NETWORKS = {
+_NETWORKS: dict[tuple[str, int], GuidedUnetConfig | SimpleUnetConfig] = {
     ("tiny", 64): GuidedUnetConfig(
         channels=32,
         multipliers=(1, 2, 2),
@@ -78,6 +79,8 @@ _NETWORKS = {
     ("official", 512): GuidedUnetConfig(
         multipliers=(0.5, 1, 1, 2, 2, 4, 4), attention_factors=(16, 32, 64)
     ),
+    # The published prior of faces
+    ("faces", 256): SimpleUnetConfig(),
 }
 
 
@@ -139,7 +142,7 @@ def configure_ddrm(task: str, name: str) -> DdrmConfig:
     """
     prior = PriorConfig(
         network=_NETWORKS[name, _size(task, name)],
-        preconditioning="none" if name == "official" else "natural",
+        preconditioning="none" if name in {"official", "faces"} else "natural",
     )
     restorer: Callable[[Denoiser], Sampler] = partial(DdrmJpegSampler, options=DdrmJpegOptions())
     if task in OPERATORS:
