@@ -1,8 +1,8 @@
 """Who answers? The eight methods, one file each, and how any other sampler enters.
 
-A file of an algorithm has its paper's formula in the docstring of the class that samples, beside
-code with the same letters: `gan`, `monce`, `imle`, `ddrm`, `ddrm_jpeg`, `ndm`. What the suite has to
-know of a method is in the file of its name in `configurations`. Training lives elsewhere.
+The files `gan`, `monce`, `imle`, `ddrm`, `ddrm_jpeg` and `ndm` sample: each has its paper's formula
+in a docstring, beside code with the same letters. What the suite has to know of a method is in the
+file of its name in `configurations`. Training lives elsewhere.
 """
 
 from __future__ import annotations

@@ -126,15 +126,8 @@ def import_official(
     stem = method.stem(task, configuration)
     with torch.device("meta"):
         network = method.build(config)
-    if mismatch := compare(network.state_dict(), weights):
-        raise MismatchedCheckpointError(
-            f"{path} ({source}) is no {stem} of configuration {configuration!r}: {mismatch}"
-        )
-    for key, value in weights.items():
-        if not torch.isfinite(value).all():
-            raise CorruptCheckpointError(f"{path}: {key} is not finite")
-    with path.open("rb") as stream:
-        digest = file_digest(stream, "sha256").hexdigest()
+    wanted = f"{stem} of configuration {configuration!r}"
+    _check_weights(weights, network.state_dict(), f"{path} ({source})", wanted)
     card = {
         "method": method.name,
         "paper": method.source,
@@ -143,7 +136,7 @@ def import_official(
         "parameters": sum(value.numel() for value in network.parameters()),
         "imported": {
             "file": path.name,
-            "sha256": digest,
+            "sha256": _sha256(path),
             "entry": source,
             "tensors": len(weights),
             "left out": len(given) - len(weights),
@@ -230,6 +223,20 @@ def find_state(content: Any, *, entry: str | None = None, path: Path) -> tuple[s
     while wrapper := next((w for w in _WRAPPERS if all(k.startswith(w) for k in state)), None):
         state = _without(wrapper, state)
     return where, state
+
+
+def _check_weights(weights: State, expected: State, origin: str, wanted: str) -> None:
+    """Refuse weights that are not those of a network, or not finite."""
+    if mismatch := compare(expected, weights):
+        raise MismatchedCheckpointError(f"{origin} is no {wanted}: {mismatch}")
+    for key, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise CorruptCheckpointError(f"{origin}: {key} is not finite")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Mismatch:
