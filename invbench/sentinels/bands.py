@@ -14,6 +14,7 @@ from scipy.stats import beta, kstwo, t
 from torch.nn import functional
 
 from invbench.uncertainty import band_of, position, role_test, tarp_test
+from invbench.uncertainty.bootstrap import plain_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,17 +47,12 @@ def tolerated(value: float, tolerance: float) -> Measured:
     return Measured(value, 0.0, tolerance, float(value <= tolerance))
 
 
-def first(*means: np.ndarray) -> np.ndarray:
-    """Return the first of several means."""
-    return means[0]
-
-
 def roles(
     scores: Tensor,
     rate: float,
     generator: np.random.Generator,
     *,
-    statistic: Callable[..., np.ndarray] = first,
+    statistic: Callable[..., np.ndarray] = plain_mean,
     side: Literal["low", "high", "both"] = "both",
 ) -> Measured:
     """Compare the targets' mean score with those of random roles, see `role_test`."""
