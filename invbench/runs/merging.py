@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import ConflictingRunsError, MissingDataError
-from invbench.runs.records import CaseRecord, differences
+from invbench.runs.plain_json import differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from invbench.runs.records import CaseRecord
     from invbench.runs.store import RunStore
 
 # Facts of run.json that scores may depend on. CPUs count only where no GPU did the work.

@@ -21,13 +21,12 @@ import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
 from invbench.files import atomic_write
+from invbench.runs.plain_json import differences, finite
 from invbench.runs.records import (
     RUN_SCHEMA,
     TIMING_SCHEMA,
     CaseRecord,
     TimingRecord,
-    differences,
-    finite,
     from_json,
     of_schema,
     to_json,
