@@ -1,8 +1,9 @@
 """LPIPS (Zhang et al. 2018) of many samples against one observation.
 
 The numbers are those of the package ``lpips``, whose trunks, scaling and learned channel weights
-are used. This layer adds: the trunk runs once on an observation instead of once a sample; the
-range is [0, 1] as everywhere; the name of the score says which weights it was made with.
+are used. This module differs from the package in three points: the trunk runs once on an
+observation instead of once for every sample; images are in [0, 1]; the name of the score says
+which weights it was made with.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Lpips:
         ]
 
     def _distances(self, features: list[Tensor], like: list[Tensor]) -> Tensor:
-        """Compare features ``[n, C_l, h_l, w_l]`` with one image's, overwriting them: ``[n]``."""
+        """Compare features ``[n, C_l, H_l, W_l]`` with one image's, in place: ``[n]``."""
         weights = [linear.model[-1].weight.flatten().double() for linear in self.model.lins]
         terms = [
             feature.sub_(other).square_().mean((2, 3)).double() @ weight
@@ -167,12 +168,13 @@ def load_lpips(
     offline: bool = False,
     device: torch.device | str = "cpu",
 ) -> Lpips:
-    """Build the LPIPS distance with the best weights that can be had, and name it after them.
+    """Build the LPIPS distance from the best weights that are available, and name it after them.
 
-    Looked for in this order: ``weights``; torchvision's file in torch's cache (below
-    ``TORCH_HOME``); a download into that cache, unless ``offline``. Without any, the trunk is drawn
-    at random from a fixed seed and the name is "lpips_random": such scores serve to compare two
-    runs, and neither published numbers nor limits made for "lpips" apply to them.
+    The trunk's weights are taken from the first of these that exists: the file ``weights``;
+    torchvision's file in torch's cache (below ``TORCH_HOME``); a download into that cache, unless
+    ``offline``. If none exists, the weights are drawn at random from a fixed seed and the score is
+    named "lpips_random": it serves to compare two runs, and neither published numbers nor limits
+    made for "lpips" apply to it.
 
     Args:
         net: the trunk.

@@ -72,13 +72,13 @@ def _sum_gaussian(maps: Tensor, stride: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Window:
-    """A square window of statistics.
+    """A square window within which means and covariances are taken.
 
     Attributes:
         width: its side, in pixels.
         weight: sum of its weights.
-        bessel: factor from population to the covariance that is asked for.
-        sum: weighted sum of neighbors along one axis.
+        bessel: factor that turns a population's covariance into the covariance that is wanted.
+        sum: ``(maps, stride) -> weighted sums of neighbors`` along one axis.
     """
 
     width: int
@@ -126,7 +126,7 @@ def _strips(height: int, rows: int, width: int) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class _Strip:
-    """What a strip of an observation contributes to the index, for each of its windows.
+    """The statistics of one strip of rows of an observation, for each of its windows.
 
     Attributes:
         window: the window.
@@ -183,16 +183,16 @@ def _losses(samples: Tensor, strip: _Strip) -> Tensor:
     crossed = window.sums(difference * strip.twice_centered, strip.columns)
     squared = window.sums(difference.square_(), strip.columns)
 
-    # Scatter of d; scatter of x and y together, as 2 S_x + S_d + 2 S_xd
+    # Scatter of d; sum of the scatters of x and y, as 2 S_x + S_d + 2 S_xd
     scatter = squared.addcmul_(total, total, value=-1 / window.weight)
     contrast = crossed.addcmul_(total, strip.centered_sum, value=-2 / window.weight)
     contrast.add_(scatter).add_(strip.contrast)
 
-    # Means of x and y together, as 2 m_x^2 + m_d (m_d + 2 m_x)
+    # Sum of the squared means of x and y, as 2 mu_x^2 + mu_d (mu_d + 2 mu_x)
     total.add_(shift, alpha=window.weight)
     luminance = (total + strip.twice_sum).mul_(total).add_(strip.luminance)
 
-    # What the two factors lack to one, together: l + c - l c
+    # One minus the product of the factors 1 - l and 1 - c is l + c - l c
     luminance_loss = total.square_().div_(luminance)
     contrast_loss = scatter.div_(contrast)
     loss = contrast_loss.addcmul_(contrast_loss, luminance_loss, value=-1).add_(luminance_loss)
@@ -200,7 +200,7 @@ def _losses(samples: Tensor, strip: _Strip) -> Tensor:
 
 
 def _crop(flat: Tensor, rows: int, strip: _Strip) -> Tensor:
-    """View flat results ``[k, c, n]`` as ``[k, c, rows, columns]`` without those that straddle."""
+    """View flat results ``[k, c, n]`` as ``[k, c, rows, columns]``; drop those across two rows."""
     overlap = strip.window.width - 1
     inside = (*flat.shape[:2], rows - overlap, strip.columns - overlap)
     return flat.as_strided(inside, (*flat.stride()[:2], strip.columns, 1))

@@ -1,4 +1,4 @@
-"""Would a broken sampler be found? Samplers with a known defect, and the checks for it.
+"""Would a broken sampler be found? Samplers with a known defect, and checks that must flag them.
 
 >>> from invbench.data.synthetic import GaussianField
 >>> from invbench.operators import LinearGray

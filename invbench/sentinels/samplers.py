@@ -1,4 +1,4 @@
-"""Samplers that are right, or wrong in one known way, for a world whose posterior is known."""
+"""Samplers for a world whose posterior is known: one exact, each other with one known defect."""
 
 from __future__ import annotations
 

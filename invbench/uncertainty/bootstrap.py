@@ -28,8 +28,8 @@ class Estimate:
         value: the estimate from all images.
         low: lower end of the interval.
         high: upper end.
-        level: its confidence.
-        n: number of independent units it was resampled over: images, or groups of them.
+        level: the confidence of the interval.
+        n: number of independent units that were resampled: images, or groups of images.
     """
 
     value: float
@@ -55,15 +55,15 @@ def bootstrap_over_images(
     """Estimate a mean over images, or a function of several, with a bootstrap interval.
 
     Images are drawn with replacement (groups of images as wholes) and the interval is the
-    bias-corrected and accelerated one (Efron 1987). Where all units agree, or none of them moves
-    the statistic, it has no width.
+    bias-corrected and accelerated one (Efron 1987). The interval has no width if all units
+    have equal values, or if leaving any one of them out does not change the statistic.
 
     Args:
         values: one number an image ``[N]``, or several ``[N, d]``.
         groups: the group of each image, such as its photograph.
         generator: draws the resamples.
-        statistic: function of the d means, each given as an array, elementwise; e.g. the root of
-            their ratio for `spread_and_error`.
+        statistic: function of the d means, each an array, that works elementwise; for
+            `spread_and_error`, the root of their ratio.
         level: confidence, within (0, 1).
 
     Raises:

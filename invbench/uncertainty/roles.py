@@ -15,14 +15,8 @@ import torch
 from torch.nn import functional
 
 from invbench.uncertainty.intervals import tails
+from invbench.uncertainty.pairs import as_float, check_divides, check_pair, each_image, strips
 from invbench.uncertainty.quantiles import Rule, order_statistics, position
-from invbench.uncertainty.sampler_scores import (
-    as_float,
-    check_divides,
-    check_pair,
-    each_image,
-    strips,
-)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +28,8 @@ def role_coverage(
     """Return the share of each member's entries that the interval of all others covers.
 
     Member 0 is the target: its share is `coverage` of the samples' interval. The mean over all
-    members is what an ideal sampler covers; for continuous values `ideal_coverage`, and more
-    where values tie, as they do in 8-bit and in clipped images.
+    members is what an ideal sampler covers. For continuous values that is `ideal_coverage`; where
+    values are equal, as in 8-bit and in clipped images, it is more.
 
     Args:
         samples: ``[..., K, C, H, W]``.
@@ -145,12 +139,12 @@ def role_nearest(distances: Tensor) -> Tensor:
 def role_histograms(
     samples: Tensor, target: Tensor, *, generator: torch.Generator, n_entries: int = 1024
 ) -> Tensor:
-    """Count the ranks of each member's entries in the pool; row 0 is a `rank_histogram`.
+    """Count how each member's entries rank in the pool; row 0 is a `rank_histogram`.
 
     Args:
         samples: ``[..., K, C, H, W]``.
         target: ``[..., C, H, W]``.
-        generator: orders ties, in one order for all entries of an image.
+        generator: ranks equal values, in one order of members for all entries of an image.
         n_entries: about how many entries of an image to look at, evenly spread.
 
     Returns:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices of the images to calibrate on and of those to score."""
+    """The indices of the images to calibrate on, and of the images to score."""
 
     calibration: NDArray[np.intp]
     scored: NDArray[np.intp]
@@ -34,7 +34,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class CrossCalibration:
-    """A calibration for each split, and what it did to the images that it had not seen.
+    """A calibration for each split, and the losses of the images that it was not made from.
 
     Attributes:
         splits: the splits.
@@ -67,7 +67,7 @@ class CrossCalibration:
 
 
 def leave_one_group_out(groups: Sequence[object]) -> tuple[Split, ...]:
-    """Score each group with what was calibrated on all others, as the paper does with images.
+    """Make one split for each group: score it, calibrate on all others. The paper does so by image.
 
     The factors of different groups share nearly all their images: their spread is no measure of
     uncertainty, and no binomial bound holds for their violations.
