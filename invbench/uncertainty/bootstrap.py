@@ -40,7 +40,7 @@ class Estimate:
 
 
 def plain_mean(*means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the first of several means: the statistic of those who ask for no other."""
+    """Return the first mean: the statistic of a single column of values."""
     return means[0]
 
 

@@ -1,4 +1,4 @@
-"""Calibration methods: which factor makes intervals miss no more than is allowed. No torch.
+"""Calibration methods: find the factor at which intervals miss no more than is allowed. No torch.
 
 | method | guarantee for a new image, at lambda_hat |
 |---|---|
@@ -224,7 +224,7 @@ def wsr_images_needed(alpha: float, delta: float) -> int:
 
 @dataclass(frozen=True)
 class _Guarantee:
-    """What is asked for, and the fewest images that can give it."""
+    """The guarantee that is asked for, and the fewest images that can give it."""
 
     method: Method
     alpha: float

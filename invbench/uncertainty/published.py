@@ -61,7 +61,7 @@ def conffusion_published(
 
 @dataclass(frozen=True)
 class _Procedure:
-    """What sets one published procedure apart: its bound, and what it takes n to be."""
+    """The two points in which the published procedures differ: the bound, and what counts as n."""
 
     method: Method
     bound: Callable[[float, int, float], float]

@@ -168,7 +168,7 @@ def role_histograms(
 
 
 def _neighbours(place: float, n_members: int) -> range:
-    """Return the 0-based ranks in the pool that decide about an end at ``place`` of K samples."""
+    """Return the 0-based ranks in the pool that the end at ``place`` of K samples depends on."""
     first = math.floor(place) - 1
     return range(first, min(first + 3, n_members))
 

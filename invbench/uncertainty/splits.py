@@ -48,7 +48,7 @@ class CrossCalibration:
 
     @property
     def risks(self) -> NDArray[np.float64]:
-        """Return each split's mean loss over its scored images; give their mean and spread."""
+        """Return each split's mean loss over its scored images; report their mean and spread."""
         return np.array([losses.mean() for losses in self.losses])
 
     def factors(self, n_images: int) -> NDArray[np.float64]:
@@ -85,7 +85,7 @@ def leave_one_group_out(groups: Sequence[object]) -> tuple[Split, ...]:
 def grouped_cross_fitting(
     groups: Sequence[object], *, folds: int = 2, generator: np.random.Generator
 ) -> tuple[Split, ...]:
-    """Deal the groups at random into folds; each fold is scored with the others' calibration.
+    """Divide the groups at random into folds; score each fold, calibrate on all other folds.
 
     Raises:
         InvalidSplitError: if there are fewer groups than folds, or fewer than two folds.
