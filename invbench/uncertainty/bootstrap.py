@@ -68,13 +68,11 @@ def bootstrap_over_images(
 
     Raises:
         InvalidLossesError: if values are not finite or not one row an image.
-        InvalidSplitError: if there are fewer than two units, or groups and images differ in
-            number.
+        InvalidSplitError: if groups and images differ in number, or there is only one unit.
 
     Example:
-        >>> estimate = bootstrap_over_images(
-        ...     [0.1, 0.3, 0.2, 0.4], generator=np.random.default_rng(0)
-        ... )
+        >>> generator = np.random.default_rng(0)
+        >>> estimate = bootstrap_over_images([0.1, 0.3, 0.2, 0.4], generator=generator)
         >>> estimate.value, estimate.low > 0.1, estimate.high < 0.4
         (0.25, True, True)
     """

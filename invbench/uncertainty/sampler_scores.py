@@ -106,20 +106,16 @@ def energy_score(
         check_divides(patch * downsample, samples)
 
     def one(samples: Tensor, truth: Tensor) -> Tensor:
-        whole = []
-        cells = []
+        parts = []
         for rows, part in strips(samples, truth, lines=downsample * (patch or 1)):
             errors = rows - part
             if downsample > 1:
                 errors = functional.avg_pool2d(errors, downsample)
             products = _inner_products(_cells(errors, patch))
-            if patch is None:
-                whole.append(products)
-            else:
-                cells.append(_energy(products, fair=fair))
+            parts.append(products if patch is None else _energy(products, fair=fair))
         if patch is None:
-            return _energy(torch.stack(whole).sum(0), fair=fair).mean()
-        return torch.cat(cells).mean()
+            return _energy(torch.stack(parts).sum(0), fair=fair).mean()
+        return torch.cat(parts).mean()
 
     return each_image(one, samples, target)
 
