@@ -82,4 +82,4 @@ class ConflictingRunsError(InvbenchError, ValueError):
 
 
 class ResumeWarning(UserWarning):
-    """Something stored by an earlier session could not be used as it lies."""
+    """Something stored by an earlier session could not be used."""

@@ -1,4 +1,4 @@
-"""Seeds that depend on what is drawn, never on when, where or in which batch."""
+"""Random seeds that depend on which sample of which image is drawn, and on nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On which images? Sets of targets; each has an id and the group it must not be parted from.
+"""On which images? Sets of target images; each image has an id and belongs to a group.
 
 A `DataSet` has a name and photographs; images of one group (crops of one photograph) always stay
 on the same side of a split between calibration and test.
@@ -23,7 +23,7 @@ class Photo:
     """One target image.
 
     Attributes:
-        id: unique in its data set; seeds and pairing hang on it.
+        id: unique in its data set; its seeds are made from it, and runs are compared by it.
         group: the source photograph.
         pixels: uint8 ``[3, H, W]``.
     """

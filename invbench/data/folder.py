@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def folder_photos(folder: Path, size: int, count: int | None = None) -> list[Photo]:
     """Read the images below a folder as ``size`` x ``size`` targets, sorted by path.
 
-    The largest centred square is taken and reduced with Pillow's LANCZOS filter; images of the
-    right size are used as they are. The id is the path below the folder without its suffix; the
-    group is the sub-folder, or the image itself where there is none.
+    Each image is cut to its largest centred square and reduced with Pillow's LANCZOS filter; a
+    square image of the right size is used unchanged. Its id is its path below the folder without
+    the suffix. Its group is its sub-folder; an image in no sub-folder is a group of its own.
 
     Raises:
         EmptyFolderError: if there is no image.

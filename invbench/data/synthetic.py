@@ -1,4 +1,4 @@
-"""Images drawn from a known law: Gaussian fields, whose posteriors are exact, and dead leaves."""
+"""Images from known distributions: Gaussian fields, with exact posteriors, and dead leaves."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def gaussian_photos(size: int, count: int, *, seed: int = 0) -> list[Photo]:
 def dead_leaves_photos(
     size: int, count: int, *, seed: int = 0, smallest: float = 2.0, exponent: float = 3.0
 ) -> list[Photo]:
-    """Draw the dead leaves of Lee, Mumford & Huang (2001): discs that hide each other.
+    """Draw images of discs that hide each other: dead leaves (Lee, Mumford & Huang 2001).
 
     Discs fall until every pixel is covered; radii have density r^-exponent between ``smallest``
-    and the image's side, colours are uniform, centres uniform around the image. The law is scale
-    invariant at exponent 3 and has the edges and occlusions that photographs have.
+    and the image's side, colours are uniform, centres uniform around the image. At exponent 3
+    the images are scale invariant; they have edges and occlusions as photographs have.
     """
     photos = []
     for index in range(count):
@@ -101,7 +101,7 @@ def _exponential(size: int, length: float) -> Tensor:
 def _dead_leaves(
     size: int, rng: np.random.Generator, smallest: float, exponent: float
 ) -> NDArray[np.uint8]:
-    """Lay leaves from the topmost down, each painting only what is still bare."""
+    """Draw discs from the topmost down; each colours only pixels that no disc has coloured yet."""
     row, column = np.mgrid[:size, :size]
     pixels = np.zeros((3, size, size), dtype=np.uint8)
     bare = np.ones((size, size), dtype=bool)

@@ -88,7 +88,7 @@ def interval_record(
     images of one photograph are alike.
 
     Coverage is held against the band in which it lies with probability 0.95 if the target could be
-    any of the sampler's own samples (see `uncertainty.roles`). Below the band its samples vary too
+    any of the sampler's own samples (see `role_test`). Below the band its samples vary too
     little (``under``), above it too much (``over``).
 
     Args:

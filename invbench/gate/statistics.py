@@ -95,7 +95,7 @@ def max_t(
         >>> result = max_t([[1.0, 0.1], [1.1, -0.2], [0.9, 0.1], [1.2, 0.0], [1.0, 0.0]],
         ...                generator=np.random.default_rng(0))
         >>> result.exact, result.p.tolist()  # 2 to the power of 5 flips; one is as extreme
-        (True, [0.03125, 0.5])
+        (True, [0.03125, 0.625])
     """
     check_alpha(alpha)
     table, counts = _checked(differences)

@@ -1,4 +1,4 @@
-"""Facts about machine and packages that results depend on."""
+"""Facts about the machine and its packages that results depend on."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ class DeviceError(InvbenchError, ValueError):
 
 
 def resolve_device(name: str, *, worker: int = 0) -> torch.device:
-    """Turn "cpu", "cuda", "cuda:N" or "auto" into a device that exists, made the current one.
+    """Return the device that is named, and make it the current one.
 
     Args:
-        name: what the user asked for.
-        worker: number of this process among parallel ones; "auto" deals GPUs out by it.
+        name: "cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one.
+        worker: number of this process among parallel ones; "auto" gives worker i the GPU i modulo
+            the number of GPUs.
 
     Raises:
         DeviceError: if it does not exist.
@@ -75,7 +76,7 @@ def _find_device(name: str, worker: int) -> torch.device:
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Return what a record has to know about where it was made; JSON-able."""
+    """Return the facts about this machine that a record keeps, as values for JSON."""
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
@@ -117,7 +118,7 @@ def device_key(device: torch.device, dtype: str) -> str:
 
 
 def forbid_tf32() -> None:
-    """Compute float32 as float32 on GPUs, so that scores agree between them."""
+    """Make GPUs compute in float32 rather than TF32, so that scores agree between GPUs."""
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     _CUDNN.conv.fp32_precision = "ieee"
 

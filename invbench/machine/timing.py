@@ -1,4 +1,4 @@
-"""Clocks that wait for the device, repeated rounds, and fair comparison of two functions."""
+"""Measuring time and memory: a clock that waits for the GPU, rounds, and ratios of functions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How near are images to each other? Scores of reobservations against their observation.
 
 Every metric takes ``reobservations [..., K, c, h, w]`` and an ``observation [..., c, h, w]``, and
-returns one number per image and sample, ``[..., K]``; averaging is somebody else's job.
+returns one number for each image and sample, ``[..., K]``. The caller averages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Metric:
         higher_is_better: the direction of improvement.
         version: changes whenever the numbers do; scores of two versions are not compared.
         function: ``(reobservations, observation) -> scores [..., K]``.
-        parameters: what else the numbers depend on.
+        parameters: everything else that the numbers depend on.
     """
 
     name: str

@@ -1,8 +1,9 @@
 """LPIPS (Zhang et al. 2018) of many samples against one observation.
 
 The numbers are those of the package ``lpips``, whose trunks, scaling and learned channel weights
-are used. This layer adds: the trunk runs once on an observation instead of once a sample; the
-range is [0, 1] as everywhere; the name of the score says which weights it was made with.
+are used. This module differs from the package in three points: the trunk runs once on an
+observation instead of once for every sample; images are in [0, 1]; the name of the score says
+which weights it was made with.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 
 from invbench.errors import InvalidImagesError
 from invbench.images import to_signed
-from invbench.metrics.psnr import check_pair
+from invbench.metrics.pairs import check_pair, score_each_observation
 from invbench.metrics.weights import TRUNKS, VERSION, Net, empty_model, fill, load_trunk
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     import lpips
     from torch import Tensor
 
-# Pixels that go through a trunk together: bounds its memory; four images of 512x512 on a CPU.
-_PIXELS_AT_ONCE = {"cpu": 2**20}
-_PIXELS_AT_ONCE_ELSEWHERE = 2**22
+# How many pixels go through a trunk in one call; this bounds its memory. On a CPU, four images of
+# 512x512 pixels.
+_PIXELS_PER_CALL = {"cpu": 2**20}
+_PIXELS_PER_CALL_ELSEWHERE = 2**22
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,11 +56,17 @@ class Lpips:
     model: lpips.LPIPS = field(repr=False)
 
     def __call__(self, reobservations: Tensor, observation: Tensor) -> Tensor:
-        """Return the distance of each reobservation to its observation.
+        r"""Return the distance of each reobservation to its observation.
 
-        Sum over features of the mean over positions of the weighted squared difference of
-        features normalized to unit length. Always float32, whatever autocast or TF32 say. A gray
-        image is compared as three equal channels, a small one enlarged (see `enlargement`).
+        With the trunk's features of layer l at row h and column w, scaled to unit length over
+        channels, and learned channel weights w_l:
+
+        .. math::
+            d(x, y) = \sum_l \frac{1}{H_l W_l} \sum_{h, w}
+            w_l^\top (\hat y^l_{hw} - \hat x^l_{hw})^2
+
+        The trunk computes in float32 even where autocast or TF32 are on. A gray image is compared
+        as three equal channels; a small image is enlarged first (see `enlargement`).
 
         Args:
             reobservations: ``[..., K, c, h, w]``, float in [0, 1], c 1 or 3.
@@ -75,11 +83,9 @@ class Lpips:
             raise InvalidImagesError(
                 f"observation: {observation.shape[-3]} channels; LPIPS compares gray or RGB images"
             )
-        samples = reobservations.reshape(-1, *reobservations.shape[-4:])
-        references = observation.to(reobservations).reshape(-1, *observation.shape[-3:])
         with torch.no_grad(), _full_precision(self._device.type):
-            scores = [self._scores(y, x) for y, x in zip(samples, references, strict=True)]
-        return torch.stack(scores).reshape(reobservations.shape[:-3]).to(reobservations.device)
+            scores = score_each_observation(self._scores, reobservations, observation)
+        return scores.to(reobservations.device)
 
     @property
     def smallest_side(self) -> int:
@@ -100,16 +106,19 @@ class Lpips:
         return device
 
     def _scores(self, samples: Tensor, reference: Tensor) -> Tensor:
-        """Score ``[K, c, h, w]`` against ``[c, h, w]``, which rides in the first batch: ``[K]``."""
+        """Score samples ``[K, c, h, w]`` against one reference ``[c, h, w]``: ``[K]``.
+
+        The reference goes through the trunk once, as the first image of the first batch.
+        """
         height, width = reference.shape[-2:]
         pixels = height * width * self.enlargement(height, width) ** 2
-        at_once = _PIXELS_AT_ONCE.get(self._device.type, _PIXELS_AT_ONCE_ELSEWHERE)
-        together = max(1, at_once // pixels)
-        features = self._features(torch.cat([reference[None], samples[: together - 1]]))
+        n_pixels = _PIXELS_PER_CALL.get(self._device.type, _PIXELS_PER_CALL_ELSEWHERE)
+        batch_size = max(1, n_pixels // pixels)
+        features = self._features(torch.cat([reference[None], samples[: batch_size - 1]]))
         like = [feature[:1].clone() for feature in features]
         scores = [self._distances([feature[1:] for feature in features], like)]
-        for start in range(together - 1, len(samples), together):
-            features = self._features(samples[start : start + together])
+        for start in range(batch_size - 1, len(samples), batch_size):
+            features = self._features(samples[start : start + batch_size])
             scores.append(self._distances(features, like))
         return torch.cat(scores)
 
@@ -127,7 +136,7 @@ class Lpips:
         ]
 
     def _distances(self, features: list[Tensor], like: list[Tensor]) -> Tensor:
-        """Compare features ``[n, C_l, h_l, w_l]`` with one image's, overwriting them: ``[n]``."""
+        """Compare features ``[n, C_l, H_l, W_l]`` with one image's, in place: ``[n]``."""
         weights = [linear.model[-1].weight.flatten().double() for linear in self.model.lins]
         terms = [
             feature.sub_(other).square_().mean((2, 3)).double() @ weight
@@ -159,12 +168,13 @@ def load_lpips(
     offline: bool = False,
     device: torch.device | str = "cpu",
 ) -> Lpips:
-    """Build the LPIPS distance with the best weights that can be had, and name it after them.
+    """Build the LPIPS distance from the best weights that are available, and name it after them.
 
-    Looked for in this order: ``weights``; torchvision's file in torch's cache (below
-    ``TORCH_HOME``); a download into that cache, unless ``offline``. Without any, the trunk is drawn
-    at random from a fixed seed and the name is "lpips_random": such scores serve to compare two
-    runs, and neither published numbers nor limits made for "lpips" apply to them.
+    The trunk's weights are taken from the first of these that exists: the file ``weights``;
+    torchvision's file in torch's cache (below ``TORCH_HOME``); a download into that cache, unless
+    ``offline``. If none exists, the weights are drawn at random from a fixed seed and the score is
+    named "lpips_random": it serves to compare two runs, and neither published numbers nor limits
+    made for "lpips" apply to it.
 
     Args:
         net: the trunk.

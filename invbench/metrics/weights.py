@@ -1,4 +1,4 @@
-"""Where the weights of LPIPS come from: a file, torch's cache, a download, or a fixed seed."""
+"""The weights of LPIPS: read from a file or torch's cache, downloaded, or drawn at random."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ TRUNKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkWeights:
-    """A trunk's weights and what they are called.
+    """A trunk's weights, and the name of the score made with them.
 
     Attributes:
         score: name of the score made with them.
@@ -100,7 +100,7 @@ class TrunkWeights:
 
 
 def load_trunk(net: str, path: Path | None = None, *, offline: bool) -> TrunkWeights:
-    """Read a trunk's weights from ``path``, torch's cache or a download, or draw them.
+    """Read a trunk's weights from ``path``, torch's cache or a download, or draw random ones.
 
     Raises:
         UnknownNameError: for another trunk.
@@ -162,7 +162,7 @@ def _download(trunk: Trunk, path: Path) -> None:
 
 
 def empty_model(net: str) -> Any:
-    """Build the package's module without values, so that no global generator is touched."""
+    """Build the package's module with empty weights, which draws no random numbers."""
     import lpips  # late: takes seconds, for torchvision and scipy come with it
 
     with warnings.catch_warnings(), torch.device("meta"):
@@ -171,7 +171,7 @@ def empty_model(net: str) -> Any:
 
 
 def fill(model: Any, net: str, trunk_state: Mapping[str, Tensor]) -> None:
-    """Give every value of the model: trunk, learned channel weights and scaling."""
+    """Set all weights of the model: trunk, learned channel weights and scaling."""
     import lpips
 
     file = Path(lpips.__file__).parent / "weights" / f"v{VERSION}" / f"{net}.pth"

@@ -1,7 +1,7 @@
-"""Contact sheets: samples of all methods side by side. Pillow, and arrays of 8-bit RGB.
+"""Contact sheets: pictures that show the samples of all methods side by side.
 
-Each input takes a block of rows, one a sample; the columns are the observation, the target, and
-the methods.
+Each input takes a block of rows, one for each sample. The columns are the observation, the target,
+and the methods. Pictures are arrays of 8-bit RGB.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ COLOURS = (256, 128, 64, 32)
 
 @dataclass(frozen=True)
 class SheetRow:
-    """What a sheet shows of one input.
+    """The pictures that a sheet shows of one input.
 
     Attributes:
         name: of the input.
         observation: ``[h, w, 3]``, enlarged to the tile by repeating pixels.
         target: ``[H, W, 3]``.
-        samples: model -> pictures ``[H, W, 3]``; a model that is not there leaves a gap.
+        samples: model -> pictures ``[H, W, 3]``; the place of a model without samples stays empty.
     """
 
     name: str
@@ -50,11 +50,11 @@ class SheetRow:
 def contact_sheet(
     rows: Sequence[SheetRow], models: Sequence[str], *, n_samples: int, tile: int = 96
 ) -> Image.Image:
-    """Lay out a sheet with a column a model and ``n_samples`` rows an input.
+    """Lay out a sheet: a column for each model, and ``n_samples`` rows for each input.
 
     Args:
         rows: the inputs.
-        models: in the order of their columns; one without samples is a labelled gap.
+        models: in the order of their columns; the place of a model without samples says so.
         n_samples: rows of an input.
         tile: largest side of a picture, in pixels; smaller pictures are shown as they are.
     """
@@ -103,7 +103,7 @@ def encode_png(image: Image.Image, *, most_bytes: int = 1_000_000) -> bytes:
 
 
 def _fit(picture: Picture, tile: int, how: Image.Resampling) -> Image.Image:
-    """Scale a picture to a tile; one that has its size is left as it is."""
+    """Scale a picture so that its longer side is that of a tile."""
     image = Image.fromarray(picture)
     side = max(image.size)
     if side == tile:

@@ -1,4 +1,4 @@
-"""Pictures of uncertainty: where samples disagree, and by how much. Arrays in, no torch here."""
+"""Figures that show where a method's samples disagree, and by how much. No torch here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PERCENTILE = 99.0  # of interval sizes, shown as the full brightness
 
 @dataclass(frozen=True, eq=False)
 class IntervalImages:
-    """One method's samples of several images, summed up.
+    """The mean of one method's samples of several images, and the size of their intervals.
 
     Attributes:
         mean: mean of the samples, ``[N, 3, H, W]`` in [0, 1].
@@ -49,8 +49,8 @@ class IntervalImages:
 def common_scale(methods: Mapping[str, IntervalImages]) -> float:
     """Return the interval size that is shown at full brightness for all methods alike.
 
-    The 99th percentile over the pixels of all methods together, channels averaged; without it,
-    each method would look as uncertain as the others.
+    It is the 99th percentile over the pixels of all methods, after averaging channels. If every
+    method had a scale of its own, all would look equally uncertain.
 
     Raises:
         InvalidImagesError: if there is no method.
@@ -93,7 +93,7 @@ def draw_uncertainty(
     image_ids: Sequence[str] = (),
     scaling: Scaling = "common",
 ) -> float | None:
-    """Draw a figure of several methods on the images of one task: a row a method.
+    """Draw the uncertainty of several methods on the images of one task, a row for each method.
 
     Args:
         path: where to save it; the suffix says the format, such as ``.png`` or ``.pdf``.

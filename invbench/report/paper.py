@@ -1,4 +1,4 @@
-"""A run beside the study's table: scores, and whether both order the methods alike."""
+"""Comparing a run with the study's table: scores side by side, and correlations of their ranks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAST = 4
 
 @dataclass(frozen=True)
 class PaperTable:
-    """What the study reports, as far as it is known.
+    """The values that the study reports, as far as they are known.
 
     Attributes:
         models: model ids in the order of the rows.
@@ -96,7 +96,7 @@ def paper_report(records: Sequence[CaseRecord], paper: PaperTable) -> list[str]:
 
 
 def our_value(record: CaseRecord | None, score: str) -> float | None:
-    """Return a record's own value of a score, or None."""
+    """Return the value of a score in a record, or None where it was not measured."""
     if record is None:
         return None
     if score in ("width", "coverage"):

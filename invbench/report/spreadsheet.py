@@ -1,4 +1,4 @@
-"""A run as comma-separated values: one line a case, every number in full."""
+"""A run as comma-separated values: a line for each case, every number in full."""
 
 from __future__ import annotations
 

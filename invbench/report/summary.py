@@ -1,4 +1,4 @@
-"""What a report of a run says, whatever it is written in."""
+"""The content of a report of a run, which Markdown and HTML then lay out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPEED_HEADINGS = ("case", "samples/s", "slowest", "fastest", "processes", "weigh
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A run, as people read it.
+    """Everything that a report says about a run.
 
     Attributes:
         title: name of the run.
@@ -59,7 +59,7 @@ def read_records(store: RunStore) -> list[CaseRecord]:
 
 
 def summarize(store: RunStore) -> Summary:
-    """Read a run and arrange what there is to say of it.
+    """Read a run and summarize it for a report.
 
     Raises:
         MissingDataError: if the folder is not a run, or holds neither a case nor timings.

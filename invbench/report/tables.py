@@ -1,4 +1,4 @@
-"""Plain tables of a run."""
+"""Tables of a run in plain text, for a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADINGS = (
 
 
 def run_table(records: Sequence[CaseRecord]) -> list[str]:
-    """Lay out one line a case: validity, coverage beside an ideal sampler's, width and speed.
+    """Lay out a line for each case: validity, coverage, an ideal sampler's coverage, width, speed.
 
     Next to the ideal coverage stands the band in which an ideal sampler's lies, and whether the
     samples' spread is calibrated: coverage within the band, or under or over it.
@@ -43,7 +43,7 @@ def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
 
 
 def disk_table(means: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """Lay out one line a model: the mean of every score."""
+    """Lay out a line for each model, with the mean of every score."""
     columns = list(dict.fromkeys(name for scores in means.values() for name in scores))
     rows = [
         (model, *(_number(scores.get(name), 4) for name in columns))
@@ -66,7 +66,7 @@ def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def case_row(record: CaseRecord) -> tuple[str, ...]:
-    """Return the cells of one case; what was not measured is a dash."""
+    """Return the cells of one case, with a dash for everything that was not measured."""
     scores = {name.partition("_")[0]: metric.mean for name, metric in record.validity.items()}
     interval, speed = record.interval, record.throughput
     return (

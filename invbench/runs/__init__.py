@@ -7,6 +7,7 @@ finds what is wrong with a folder and `merge` puts the parts of a sharded run to
 from __future__ import annotations
 
 from invbench.runs.merging import conflicts, merge
+from invbench.runs.plain_json import finite
 from invbench.runs.records import (
     CaseRecord,
     Check,
@@ -16,7 +17,6 @@ from invbench.runs.records import (
     ThroughputRecord,
     TimingCase,
     TimingRecord,
-    finite,
     from_json,
     to_json,
 )

@@ -1,4 +1,4 @@
-"""Runs that measured parts of one whole, put together. No torch here."""
+"""Merging: runs that each measured some of the cases become one run. No torch here."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import ConflictingRunsError, MissingDataError
-from invbench.runs.records import CaseRecord, differences
+from invbench.runs.plain_json import differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from invbench.runs.records import CaseRecord
     from invbench.runs.store import RunStore
 
 # Facts of run.json that scores may depend on. CPUs count only where no GPU did the work.
@@ -20,7 +21,7 @@ COMMON_GPU = ("name", "capability")
 
 
 def conflicts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the facts by which two ``run.json`` are not of the same conditions, as dotted names.
+    """Return the conditions in which two ``run.json`` differ, as dotted names.
 
     Counts of CPUs, operating systems, clocks and drivers may differ; whatever a score can depend
     on may not.
@@ -35,8 +36,8 @@ def conflicts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def merge(stores: Sequence[RunStore], into: RunStore) -> int:
     """Copy the cases of several runs into a new run.
 
-    A case that several runs hold is taken once if they measured the same; a measured case goes
-    before a skipped one.
+    A case that several runs measured is taken once; their results must be equal. A case that one
+    run measured and another skipped is taken from the run that measured it.
 
     Returns:
         The number of cases.
@@ -91,7 +92,7 @@ def _choose(stores: Sequence[RunStore]) -> dict[str, tuple[CaseRecord, RunStore]
 
 
 def _conflict(one: CaseRecord, other: CaseRecord) -> list[str]:
-    """Return where two records of a case differ apart from times."""
+    """Return the places at which two records of a case differ, times left out."""
     return differences(_timeless(one), _timeless(other))
 
 

@@ -7,13 +7,13 @@ Within version 1 of the schema, keys may be added and are never removed.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003  readers ask for the types of fields
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
 from invbench.errors import InvalidRecordError
+from invbench.runs.plain_json import canonical_json, finite
 from invbench.runs.typed_json import build, parse
 
 CASE_SCHEMA = "invbench.case/1"
@@ -272,37 +272,3 @@ def of_schema(text: str, schema: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or raw.get("schema") != schema:
         raise InvalidRecordError(f"not of schema {schema}")
     return raw
-
-
-def canonical_json(value: Any) -> str:
-    """Return JSON text that is equal for equal values."""
-    return json.dumps(finite(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def finite(value: Any) -> Any:
-    """Replace every number that is not finite by None, at any depth."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
-
-
-def differences(one: Any, other: Any, place: str = "") -> list[str]:
-    """Return the dotted places at which two JSON values differ.
-
-    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}, "d": 3})
-    ['a.c', 'd']
-    """
-    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
-        return [] if canonical_json(one) == canonical_json(other) else [place]
-    places = []
-    for key in dict.fromkeys([*one, *other]):
-        name = f"{place}.{key}" if place else str(key)
-        if key in one and key in other:
-            places += differences(one[key], other[key], name)
-        else:
-            places.append(name)
-    return places

@@ -1,4 +1,4 @@
-"""One folder a run: written so that a kill or a full disk loses only the case in flight.
+"""The folder of a run: a killed process or a full disk loses no case but the one being measured.
 
 ::
 
@@ -21,13 +21,12 @@ import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
 from invbench.files import atomic_write
+from invbench.runs.plain_json import differences, finite
 from invbench.runs.records import (
     RUN_SCHEMA,
     TIMING_SCHEMA,
     CaseRecord,
     TimingRecord,
-    differences,
-    finite,
     from_json,
     of_schema,
     to_json,
@@ -52,7 +51,7 @@ class RunStore:
     def begin(self, *, resume: bool = False, fresh: bool = False) -> None:
         """Make the folder ready for a run before anything is measured.
 
-        What a killed process left half written is removed. Files that no store wrote stay.
+        Files that a killed process left half written are removed. Files that no store wrote stay.
 
         Args:
             resume: keep the records that are there.
@@ -129,7 +128,7 @@ class RunStore:
     def write_case(
         self, record: CaseRecord, scores: Mapping[str, NDArray[np.float64]] | None = None
     ) -> None:
-        """Write a case's scores, then its record, each whole or not at all.
+        """Write a case's scores, then its record. No file is ever left half written.
 
         Raises:
             StorageError: if they cannot be written; cases written before are intact.
@@ -157,7 +156,7 @@ class RunStore:
     def read_whole_case(
         self, case_id: str, identity: Mapping[str, Any] | None = None
     ) -> CaseRecord | None:
-        """Read a case's record and hold it against its scores; None if the case is not done.
+        """Read a case's record and compare it with its scores; None if the case is not done.
 
         Args:
             case_id: which case.
@@ -233,7 +232,7 @@ class RunStore:
 
 
 def _read(path: Path, schema: str) -> dict[str, Any]:
-    """Read a JSON file of a schema; what is wrong with it is named with the file."""
+    """Read a JSON file of a schema; errors name the file."""
     try:
         return of_schema(path.read_text(), schema)
     except (InvalidRecordError, UnicodeDecodeError) as error:

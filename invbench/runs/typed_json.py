@@ -1,4 +1,4 @@
-"""JSON into frozen dataclasses, each value held against the type that its field declares."""
+"""Building frozen dataclasses from JSON: each value is checked against its field's type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is what lies on disk a run? Every problem by file, with a named error. No torch here."""
+"""Finding what is wrong with a run's folder, file by file. No torch here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something on disk that is not as it should be.
+    """Something that is wrong with a file or folder of a run.
 
     Attributes:
         path: the file or folder.

@@ -1,4 +1,4 @@
-"""Would a broken sampler be found? Samplers with a known defect, and the checks for it.
+"""Would a broken sampler be found? Samplers with a known defect, and checks that must flag them.
 
 >>> from invbench.data.synthetic import GaussianField
 >>> from invbench.operators import LinearGray
@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 from invbench.sentinels.bands import Measured
-from invbench.sentinels.battery import BATTERY, Check, Evidence, Finding, examine, flags
+from invbench.sentinels.battery import Finding, examine, flags
+from invbench.sentinels.checks import BATTERY, Check
+from invbench.sentinels.evidence import Evidence
 from invbench.sentinels.posterior import GaussianPosterior, World
 from invbench.sentinels.samplers import SENTINELS, Sentinel
 

@@ -1,4 +1,4 @@
-"""Where an exact sampler's numbers lie, for a given rate of false alarms."""
+"""Bands: where an exact sampler's numbers lie, for a given rate of false alarms."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from scipy.stats import beta, kstwo, t
 from torch.nn import functional
 
 from invbench.uncertainty import band_of, position, role_test, tarp_test
+from invbench.uncertainty.bootstrap import plain_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +27,14 @@ BIAS_DOWNSAMPLE = 2
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, where it should be, and how likely an exact sampler is to stray as far.
+    """A measured number, and the band in which an exact sampler's would lie.
 
     Attributes:
         value: what was measured.
         low: lower end of the band, maybe -inf.
         high: upper end, maybe inf.
-        p_value: 0 or 1 where no false alarm is possible.
+        p_value: probability that an exact sampler's number is as far out; 0 or 1 where no false
+            alarm is possible.
     """
 
     value: float
@@ -42,13 +44,8 @@ class Measured:
 
 
 def tolerated(value: float, tolerance: float) -> Measured:
-    """Compare with a tolerance; NaN is beyond every tolerance."""
+    """Compare a value with the largest that is tolerated; NaN is beyond every tolerance."""
     return Measured(value, 0.0, tolerance, float(value <= tolerance))
-
-
-def first(*means: np.ndarray) -> np.ndarray:
-    """Return the first of several means."""
-    return means[0]
 
 
 def roles(
@@ -56,10 +53,10 @@ def roles(
     rate: float,
     generator: np.random.Generator,
     *,
-    statistic: Callable[..., np.ndarray] = first,
+    statistic: Callable[..., np.ndarray] = plain_mean,
     side: Literal["low", "high", "both"] = "both",
 ) -> Measured:
-    """Compare the targets' mean score with those of random roles, see `role_test`."""
+    """Compare the targets' mean score with that of randomly chosen members, see `role_test`."""
     level = 1 - rate if side == "both" else 1 - 2 * rate
     test = role_test(scores.numpy(), generator=generator, statistic=statistic, level=level)
     if side == "low":
@@ -72,10 +69,12 @@ def roles(
 def mean_residual(
     samples: Tensor, targets: Tensor, rate: float, generator: np.random.Generator
 ) -> Measured:
-    """Measure the mean over images of target less samples, and compare it with random roles'.
+    """Measure the error that samples have in common on all images.
 
-    The value is the root mean square over pixels, averaged over squares of 2x2: an error of the
-    same kind on every image does not average out, an exact sampler's does.
+    The residual (target minus mean of the samples) is averaged over images and over squares of
+    2x2 pixels; the value is its root mean square. An error of the same kind on every image does
+    not average out, an exact sampler's errors do. The band comes from randomly chosen members of
+    each image's pool in the target's place, see `role_test`.
     """
     pool = torch.cat([targets[:, None], samples], dim=1)
     residuals = pool - pool.mean(dim=1, keepdim=True)
@@ -93,21 +92,21 @@ def mean_residual(
 
 
 def most_extreme(distances: Tensor, rate: float) -> Measured:
-    """Find the image whose target is least, or most, at home among its samples.
+    """Find the image whose target is unusually far from its samples, or unusually near.
 
     The squared distance of the target from the samples' mean is compared with the squared
     distances of the samples from the mean of the others, by Student's prediction interval for
     their logarithms, which are near normal for smooth images too (cube roots, right for chi-square,
     keep a tail to the right if few directions carry the variance). One bad image cannot be told by
-    exchanging roles: the target is the odd one out by chance with probability 1/(K+1). Rates are
-    divided by the number of images.
+    exchanging roles: the target is the odd one out by chance with probability 1/(K+1). The
+    rate is divided by the number of images.
 
     Args:
         distances: of `pool_distances`, ``[N, K+1, K+1]``.
-        rate: of false alarms, over all images.
+        rate: of false alarms, for all images in total.
 
     Returns:
-        The largest deviation in standard errors, signed: above 0 if the target is too far.
+        The largest deviation in standard errors; above 0 if the target is too far.
     """
     squares = distances.square()
     n_samples = squares.shape[-1] - 1

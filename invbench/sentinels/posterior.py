@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Axes:
-    """A linear map of images that treats colour, rows and columns apart.
+    """A linear map of images that is a product of maps of colours, of rows and of columns.
 
     Attributes:
         color: ``[c, C]`` float64.
@@ -47,8 +47,8 @@ class GaussianPosterior:
 
     With prior covariance S and operator H, x | y is Gaussian with mean m + G (y - H m) and
     covariance S - G H S, where G = S H^T (H S H^T)^-1. S and H factor into colour, rows and
-    columns, so G does. A draw is made by Matheron's rule: a draw from the prior, less G times
-    what it would have been observed as, plus G y.
+    columns, so G does. Samples are drawn by Matheron's rule: draw x' from the prior and
+    return x' + G (y - H x').
 
     Attributes:
         field: the prior.
@@ -87,19 +87,19 @@ class GaussianPosterior:
         return center + self.gain(observation.double() - self.operator(center))
 
     def null_part(self, deviation: Tensor) -> Tensor:
-        """Remove from ``[..., 3, H, W]`` what the observation determines.
+        """Remove from a deviation ``[..., 3, H, W]`` the part that the observation determines.
 
         A deviation drawn from the prior becomes one drawn from the posterior.
         """
         return deviation - self.gain(self.operator(deviation.double()))
 
     def prior_deviation(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Draw the field, less its mean: float64 ``[N, 3, H, W]``, row k from generator k."""
+        """Draw from the prior, minus its mean: float64 ``[N, 3, H, W]``, row k from generator k."""
         noise = randn(generators, (3, self.field.height, self.field.width), dtype=torch.float64)
         return self._roots(noise)
 
     def deviation(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Draw a sample less the posterior mean: float64 ``[N, 3, H, W]``."""
+        """Draw from the posterior, minus its mean: float64 ``[N, 3, H, W]``."""
         return self.null_part(self.prior_deviation(generators))
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
@@ -140,17 +140,17 @@ class GaussianPosterior:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Targets from a Gaussian field, their observations, and the posterior that is true for them.
+    """Targets drawn from a Gaussian field, their observations, and the exact posterior.
 
-    Samples and targets must lie in [0, 1] although no Gaussian does. The field's spread is chosen
-    so that clamping does not happen: at a standard deviation of 0.07 around 0.5, a value leaves
-    [0, 1] with probability 1e-12.
+    Samples and targets are clamped to [0, 1], but Gaussian values have no limits. So choose the
+    field's standard deviation small enough that clamping hardly happens: at 0.07 around 0.5, a
+    value leaves [0, 1] with probability 1e-12.
 
     Attributes:
         posterior: the exact sampler.
         targets: ``[N, 3, H, W]`` float32 in [0, 1].
         observations: ``[N, c, h, w]`` float32.
-        seed: of everything drawn in this world.
+        seed: of all random numbers of this world.
     """
 
     posterior: GaussianPosterior
@@ -170,7 +170,7 @@ class World:
         return sample_seed(self.seed, "sentinels", str(image), index)
 
     def sample(self, sampler: Sampler, n_samples: int) -> Tensor:
-        """Draw ``[N, K, 3, H, W]``; unlike `evaluation.draw` round nothing and refuse nothing."""
+        """Draw ``[N, K, 3, H, W]``, neither rounded nor checked, unlike `evaluation.draw`."""
         rows = [(i, k) for i in range(len(self.targets)) for k in range(n_samples)]
         generators = [generator(self.sample_seed(*row)) for row in rows]
         samples = sampler(self.observations.repeat_interleave(n_samples, 0), generators)

@@ -1,16 +1,17 @@
-"""Samplers that are right, or wrong in one known way, for a world whose posterior is known."""
+"""Samplers for a world whose posterior is known: one exact, each other with one known defect."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from invbench.operators import LinearGray
 from invbench.seeding import generator
-from invbench.sentinels.posterior import GaussianPosterior, World, to_images
+from invbench.sentinels.posterior import GaussianPosterior, to_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from invbench.models import Sampler
+    from invbench.sentinels.posterior import World
 
 BIAS_SEED = 20
 BAD_IMAGE = 0  # the image that the samplers with one bad image, or one bad sample, spoil
@@ -30,136 +32,116 @@ class Sentinel:
     Attributes:
         name: of the sampler.
         defect: what is wrong with it.
-        build: makes it for a world; those that cheat are thereby given the targets.
-        flagged_by: checks of `battery.BATTERY` that ought to flag it, most to the point first; at
-            least one of them must. None for the exact one.
+        draw: ``(world, observation, generators) -> samples``; a sampler that cheats takes the
+            targets from the world.
+        flagged_by: the checks of `BATTERY` of which at least one must flag the sampler, most to
+            the point first. None for the exact one.
     """
 
     name: str
     defect: str
-    build: Callable[[World], Sampler]
+    draw: Callable[[World, Tensor, Sequence[torch.Generator]], Tensor]
     flagged_by: tuple[str, ...]
 
+    def build(self, world: World) -> Sampler:
+        """Return the sampler for one world."""
+        return partial(self.draw, world)
 
-def scaled(world: World, factor: float) -> Sampler:
-    """Spread samples ``factor`` times as far around the posterior mean."""
+
+def exact(world: World, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw from the posterior."""
+    return world.posterior(observation, generators)
+
+
+def scaled(
+    world: World, observation: Tensor, generators: Sequence[torch.Generator], *, factor: float
+) -> Tensor:
+    """Spread samples ``factor`` times as far around the posterior mean as is right."""
     posterior = world.posterior
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return to_images(posterior.mean(observation) + factor * posterior.deviation(generators))
-
-    return sampler
+    return to_images(posterior.mean(observation) + factor * posterior.deviation(generators))
 
 
-def collapsed(world: World) -> Sampler:
-    """Draw one posterior sample an observation, and vary it by a tenth of what is due."""
+def collapsed(world: World, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Vary one posterior sample of each observation by a tenth of the right spread."""
     posterior = world.posterior
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        modes = [generator(_hash(row)) for row in observation]
-        deviation = posterior.deviation(modes) + 0.1 * posterior.deviation(generators)
-        return to_images(posterior.mean(observation) + deviation)
-
-    return sampler
+    modes = [generator(_hash(row)) for row in observation]
+    deviation = posterior.deviation(modes) + 0.1 * posterior.deviation(generators)
+    return to_images(posterior.mean(observation) + deviation)
 
 
-def biased(world: World) -> Sampler:
-    """Shift every sample by half of one fixed posterior deviation; it stays valid."""
+def biased(world: World, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Shift every sample by half of one fixed posterior deviation; samples stay valid."""
     posterior = world.posterior
     shift = posterior.deviation([generator(BIAS_SEED)]) / 2
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        return to_images(posterior.mean(observation) + shift + posterior.deviation(generators))
-
-    return sampler
+    return to_images(posterior.mean(observation) + shift + posterior.deviation(generators))
 
 
-def hallucinating(world: World) -> Sampler:
+def hallucinating(
+    world: World, observation: Tensor, generators: Sequence[torch.Generator]
+) -> Tensor:
     """Add detail as sharp as the prior's, half as strong, that the observation contradicts."""
     posterior = world.posterior
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        samples = posterior.mean(observation) + posterior.deviation(generators)
-        return to_images(samples + posterior.prior_deviation(generators) / 2)
-
-    return sampler
+    samples = posterior.mean(observation) + posterior.deviation(generators)
+    return to_images(samples + posterior.prior_deviation(generators) / 2)
 
 
-def input_ignoring(world: World) -> Sampler:
-    """Draw from the prior."""
+def input_ignoring(
+    world: World, observation: Tensor, generators: Sequence[torch.Generator]
+) -> Tensor:
+    """Draw from the prior, whatever the observation."""
+    del observation
     posterior = world.posterior
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        del observation
-        return to_images(posterior.field.mean + posterior.prior_deviation(generators))
-
-    return sampler
+    return to_images(posterior.field.mean + posterior.prior_deviation(generators))
 
 
-def copying(world: World) -> Sampler:
-    """Enlarge the observation, or repeat it for every channel; nothing is drawn."""
+def copying(world: World, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return the observation enlarged, or repeated for every channel; nothing is drawn."""
+    del generators
     operator = world.posterior.operator
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        del generators
-        if isinstance(operator, LinearGray):
-            return to_images(observation.expand(-1, 3, -1, -1))
-        return to_images(operator.pinv(observation.double()))
-
-    return sampler
+    if isinstance(operator, LinearGray):
+        return to_images(observation.expand(-1, 3, -1, -1))
+    return to_images(operator.pinv(observation.double()))
 
 
-def leaking(world: World) -> Sampler:
+def leaking(world: World, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Look the target up and draw closely around it."""
-    posterior = world.posterior
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        targets = world.targets[world.find(observation)]
-        return to_images(targets + 0.1 * posterior.deviation(generators))
-
-    return sampler
+    targets = world.targets[world.find(observation)]
+    return to_images(targets + 0.1 * world.posterior.deviation(generators))
 
 
-def one_bad_image(world: World) -> Sampler:
-    """Be exact but for one image, on which all samples agree on what is wrong, if valid.
+def one_bad_image(
+    world: World, observation: Tensor, generators: Sequence[torch.Generator]
+) -> Tensor:
+    """Be exact but for one image, whose samples are valid and all have nearly the same error.
 
-    It lies so far out that its values are clamped in one world of fifty, which `validity` sees.
+    The error is so large that in one world of fifty some values are clamped, which the check
+    `validity` sees.
     """
     posterior = world.posterior
     shift = 3 * posterior.deviation([generator(BIAS_SEED)])
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        deviation = posterior.deviation(generators)
-        bad = world.find(observation) == BAD_IMAGE
-        deviation[bad] = shift + 0.3 * deviation[bad]
-        return to_images(posterior.mean(observation) + deviation)
-
-    return sampler
+    deviation = posterior.deviation(generators)
+    bad = world.find(observation) == BAD_IMAGE
+    deviation[bad] = shift + 0.3 * deviation[bad]
+    return to_images(posterior.mean(observation) + deviation)
 
 
-def one_nan(world: World) -> Sampler:
-    """Be exact but for one value of one sample of one image."""
+def one_nan(world: World, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Be exact but for one value of one sample of one image, which is NaN."""
     seed = world.sample_seed(BAD_IMAGE, 0)
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        samples = world.posterior(observation, generators)
-        samples[[one.initial_seed() == seed for one in generators], 0, 0, 0] = torch.nan
-        return samples
-
-    return sampler
+    samples = world.posterior(observation, generators)
+    samples[[one.initial_seed() == seed for one in generators], 0, 0, 0] = torch.nan
+    return samples
 
 
-def duplicated_seeds(world: World) -> Sampler:
+def duplicated_seeds(
+    world: World, observation: Tensor, generators: Sequence[torch.Generator]
+) -> Tensor:
     """Keep three bits of every seed, so that no more than eight samples differ."""
-
-    def sampler(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        few = [generator(one.initial_seed() % 8) for one in generators]
-        return world.posterior(observation, few)
-
-    return sampler
+    few = [generator(one.initial_seed() % 8) for one in generators]
+    return world.posterior(observation, few)
 
 
-def independent(world: World) -> Sampler:
+def independent(world: World, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Give each value its exact law and stay valid, but lose the dependence between values.
 
     The posterior of another field has the same mean and the same law of each value: through
@@ -170,7 +152,7 @@ def independent(world: World) -> Sampler:
     gray = isinstance(posterior.operator, LinearGray)
     field = posterior.field
     other = replace(field, length=0.05) if gray else replace(field, color_correlation=0.0)
-    return GaussianPosterior(other, posterior.operator)
+    return GaussianPosterior(other, posterior.operator)(observation, generators)
 
 
 def _hash(observation: Tensor) -> int:
@@ -184,79 +166,79 @@ SENTINELS = (
     Sentinel(
         name="exact",
         defect="none: draws from the posterior",
-        build=lambda world: world.posterior,
+        draw=exact,
         flagged_by=(),
     ),
     Sentinel(
         name="collapsed",
         defect="one mode an observation, a tenth of the spread",
-        build=collapsed,
+        draw=collapsed,
         flagged_by=_DISPERSION,
     ),
     Sentinel(
         name="overdispersed",
         defect="1.3 times the spread",
-        build=lambda world: scaled(world, 1.3),
+        draw=partial(scaled, factor=1.3),
         flagged_by=_DISPERSION,
     ),
     Sentinel(
         name="underdispersed",
         defect="0.7 times the spread",
-        build=lambda world: scaled(world, 0.7),
+        draw=partial(scaled, factor=0.7),
         flagged_by=_DISPERSION,
     ),
     Sentinel(
         name="biased",
         defect="shifted by half of a posterior deviation",
-        build=biased,
+        draw=biased,
         flagged_by=("bias", "spread_skill", "coverage"),
     ),
     Sentinel(
         name="hallucinating",
         defect="sharp detail that the observation contradicts",
-        build=hallucinating,
+        draw=hallucinating,
         flagged_by=("validity", "null_space_width"),
     ),
     Sentinel(
         name="input_ignoring",
         defect="draws from the prior",
-        build=input_ignoring,
+        draw=input_ignoring,
         flagged_by=("validity", "null_space_width"),
     ),
     Sentinel(
         name="copying",
         defect="the observation enlarged, the same each time",
-        build=copying,
+        draw=copying,
         flagged_by=("duplicates", "coverage", "spread_skill"),
     ),
     Sentinel(
         name="leaking",
         defect="knows the target and stays near it",
-        build=leaking,
+        draw=leaking,
         flagged_by=("leak",),
     ),
     Sentinel(
         name="one_bad_image",
         defect="exact but for one image, sure of what is wrong",
-        build=one_bad_image,
+        draw=one_bad_image,
         flagged_by=("outlier",),
     ),
     Sentinel(
         name="one_nan",
         defect="NaN in one value of one sample",
-        build=one_nan,
+        draw=one_nan,
         flagged_by=("finite",),
     ),
     Sentinel(
         name="duplicated_seeds",
         defect="no more than eight samples differ",
-        build=duplicated_seeds,
+        draw=duplicated_seeds,
         flagged_by=("duplicates",),
     ),
     Sentinel(
         name="independent",
         defect="every value's law is right, their dependence is lost",
-        build=independent,
+        draw=independent,
         flagged_by=("pixel_dependence", "channel_dependence"),
     ),
 )

@@ -49,16 +49,14 @@ from invbench.uncertainty.methods import (
 )
 from invbench.uncertainty.published import conffusion_published, im2im_published
 from invbench.uncertainty.quantiles import Rule, pixel_quantiles, position
+from invbench.uncertainty.role_test import RoleTest, band_of, role_test
 from invbench.uncertainty.roles import (
-    RoleTest,
-    band_of,
     pool_distances,
     role_coverage,
     role_energy,
     role_histograms,
     role_nearest,
     role_spread_and_error,
-    role_test,
 )
 from invbench.uncertainty.sampler_scores import (
     crps,

@@ -24,11 +24,17 @@ _ROUNDING = 1e-9  # a risk of k/n times n may come out just above k
 
 
 def hoeffding_bentkus(risk: float, n: int, delta: float) -> float:
-    """Bound the true risk from above with probability 1 - delta (Bates et al. 2021, 3.1.2).
+    r"""Bound the true risk from above with probability 1 - delta (Bates et al. 2021, 3.1.2).
 
-    The bound is the largest mu with P(mu) >= delta for the smaller of two tail bounds,
-    P(mu) = min(exp(-n h(risk, mu)), e BinCDF(ceil(n risk); n, mu)) and
-    h(a, b) = a ln(a/b) + (1-a) ln((1-a)/(1-b)), with 0 ln 0 = 0.
+    With empirical risk R of n images, the bound is the largest mu with P(mu) >= delta, for the
+    smaller of Hoeffding's and Bentkus' bounds on the tail:
+
+    .. math::
+        P(\mu) = \min\left( e^{-n h(\hat R, \mu)} ,\;
+        e \, \mathrm{BinCDF}(\lceil n \hat R \rceil; n, \mu) \right) , \qquad
+        h(a, b) = a \ln\frac{a}{b} + (1 - a) \ln\frac{1 - a}{1 - b}
+
+    where 0 ln 0 = 0.
 
     Args:
         risk: the empirical risk, in [0, 1].
@@ -77,11 +83,20 @@ def largest_acceptable_risk(n: int, alpha: float, delta: float) -> float:
 
 
 def wsr(losses: ArrayLike, delta: float) -> float:
-    """Bound the true risk by betting, in the order given (Waudby-Smith & Ramdas 2023).
+    r"""Bound the true risk by betting, in the order given (Waudby-Smith & Ramdas 2023).
 
-    A gambler's capital prod_j (1 - nu_j (x_j - mu)) would grow beyond 1/delta with probability at
-    most delta if the mean were mu or more; the bound is the smallest mu at which it did grow.
-    The bets nu_j look at earlier losses only, so the order matters: shuffle with a fixed seed.
+    A gambler bets nu_j against the claim that the mean of the losses x_j is mu or more:
+
+    .. math::
+        K_t(\mu) = \prod_{j=1}^t \left( 1 - \nu_j (x_j - \mu) \right) , \qquad
+        \nu_j = \min\left( 1, \sqrt{\frac{2 \ln (1 / \delta)}{n \, \hat\sigma_{j-1}^2}} \right)
+
+        \hat\mu_j = \frac{1/2 + \sum_{i \le j} x_i}{1 + j} , \qquad
+        \hat\sigma_j^2 = \frac{1/4 + \sum_{i \le j} (x_i - \hat\mu_i)^2}{1 + j}
+
+    If the claim is true, the capital K_t exceeds 1/delta at any time with probability at most
+    delta. The bound is the smallest mu for which it did. Bets depend on earlier losses only, so
+    the order of the losses matters: shuffle them with a fixed seed.
 
     Args:
         losses: one number in [0, 1] for each independent image, ``[n]``.

@@ -1,4 +1,4 @@
-"""What calibration works on and what it returns: risk curves and certificates. No torch.
+"""Risk curves, which calibration starts from, and calibrations, its results. No torch.
 
 The unit is the image, or the photograph where several images stem from one: losses of units are
 independent, losses of pixels are not.
@@ -132,14 +132,14 @@ def risk_curve(needed_factors: ArrayLike, *, scaling: str) -> RiskCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """A scaling factor and what it certifies.
+    """A scaling factor for intervals, and the guarantee that comes with it.
 
     Attributes:
         method: how the factor was found.
         scaling: the family of intervals it scales.
         lambda_hat: the factor; inf, which makes every interval [0, 1], where none is acceptable.
         certified: whether the method's guarantee holds for intervals scaled by lambda_hat.
-        reason: why not; empty if certified.
+        reason: why it is not certified; empty if it is.
         bound: the method's upper bound on the quantity it controls, at lambda_hat.
         empirical_risk: mean loss of the calibration units at lambda_hat.
         n: number of calibration units.

@@ -1,4 +1,4 @@
-"""Scores of intervals against targets, one number for each image; averaging is the caller's job."""
+"""Scores of intervals against targets, one number for each image. The caller averages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _ENTRIES = (-3, -2, -1)
 def coverage(intervals: Interval, target: Tensor) -> Tensor:
     """Return the share of each image's entries that lie within, float64 ``[...]``.
 
-    Compare it with `ideal_coverage`, not with the level. Higher is not better: both ways of
-    missing the ideal are faults.
+    Compare it with `ideal_coverage`, not with the level. Higher is not better: coverage
+    above the ideal is as wrong as coverage below it.
 
     Raises:
         InvalidImagesError: if the target breaks the convention.
@@ -63,10 +63,10 @@ def mean_length(intervals: Interval) -> Tensor:
 def null_space_width(
     reobservations: Tensor, *, level: float = 0.9, rule: Rule = "linear"
 ) -> Tensor:
-    """Return the mean interval length of the operator applied to the samples, ``[...]``.
+    """Return the mean length of the intervals of reobserved samples, ``[...]``.
 
-    The observation is known, so what the operator sees of valid samples must not vary: 0 for
-    samples that differ in the operator's null space only.
+    Valid samples have the same observation, so the operator must map them to the same image: the
+    width is 0 for samples that differ in the operator's null space only.
 
     Args:
         reobservations: operator(samples), ``[..., K, c, h, w]``.
@@ -77,15 +77,35 @@ def null_space_width(
 
 
 def interval_score(intervals: Interval, target: Tensor) -> Tensor:
-    """Return each image's mean Winkler score (Gneiting & Raftery 2007, 6.2); lower is better.
+    r"""Return each image's mean interval (Winkler) score; lower is better.
 
-    (u - l) + (2/a) (l - y)_+ + (2/a) (y - u)_+ with a = 1 - level. Proper for the central
-    quantiles: it rewards short intervals and coverage at once.
+    For an entry with target y, interval from l to u and alpha = 1 - level (Gneiting & Raftery
+    2007, 6.2):
+
+    .. math::
+        \mathrm{IS}_\alpha(l, u; y) = (u - l) + \frac{2}{\alpha} (l - y)_+
+        + \frac{2}{\alpha} (y - u)_+
+
+    The score is proper for the central quantiles: short intervals lower it, misses raise it.
+
+    Returns:
+        float64 ``[...]``, in units of the [0, 1] range.
+
+    Raises:
+        InvalidImagesError: if the target breaks the convention.
+        MismatchedImagesError: if its shape differs from the interval's.
+
+    Example:
+        >>> image = torch.full((1, 2, 2), 0.5)
+        >>> missed_by_a_tenth = Interval(image - 0.3, image - 0.1, 0.9, "linear", 50)
+        >>> round(float(interval_score(missed_by_a_tenth, image)), 3)
+        2.2
     """
     check_images(target, name="target")
     check_same_shape(intervals.lower, target)
-    outside = (intervals.lower - target).relu_() + (target - intervals.upper).relu_()
-    scores = intervals.width() + outside * (2 / (1 - intervals.level))
+    lower, upper, y, alpha = intervals.lower, intervals.upper, target, 1 - intervals.level
+    outside = (lower - y).relu_() + (y - upper).relu_()
+    scores = intervals.width() + outside * (2 / alpha)
     return scores.mean(_ENTRIES, dtype=torch.float64)
 
 
@@ -102,10 +122,11 @@ def stratified_risk(
     Args:
         intervals: ``[..., C, H, W]``.
         target: same shape.
-        feature: what to bin by, same shape, such as `gradient_magnitude` of the target. An
-            image's entries are ranked and cut into equal parts, ties in random order.
+        feature: the values that define the bins, same shape, such as `gradient_magnitude` of the
+            target. An image's entries are ranked by them and cut into equal parts; equal
+            values are ranked in random order.
         strata: number of bins.
-        generator: orders ties.
+        generator: ranks equal values.
 
     Returns:
         float64 ``[..., strata]``, lowest feature first. `worst_stratum` sums it up.
@@ -136,9 +157,9 @@ def size_stratified_risk(
 
 
 def worst_stratum(risks: Tensor, alpha: float) -> Tensor:
-    """Return the largest distance of a stratum's risk from alpha, ``[..., strata] -> [...]``.
+    """Return the largest difference of a stratum's risk from alpha, ``[..., strata] -> [...]``.
 
-    Take it of risks averaged over images.
+    Average risks over images first.
     """
     return (risks - alpha).abs().amax(-1)
 

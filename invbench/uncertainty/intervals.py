@@ -52,7 +52,7 @@ def interval(samples: Tensor, *, level: float = 0.9, rule: Rule = "linear") -> I
         level: nominal coverage within (0, 1).
         rule: ``linear`` interpolates at 1 + (K-1) q as the paper does, and covers less than
             ``level``; ``weibull`` interpolates at (K+1) q and covers ``level``; ``order`` takes
-            the samples next outward of ``weibull`` and covers at least ``level``. See
+            the next samples outside of ``weibull``'s ends and covers at least ``level``. See
             `ideal_coverage`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Calibration methods: which factor makes intervals miss no more than is allowed. No torch.
+"""Calibration methods: find the factor at which intervals miss no more than is allowed. No torch.
 
 | method | guarantee for a new image, at lambda_hat |
 |---|---|
@@ -79,10 +79,16 @@ def calibrate(
 
 
 def rcps_hb(curve: RiskCurve, *, alpha: float = 0.1, delta: float = 0.1) -> Calibration:
-    """Control the risk by the Hoeffding-Bentkus bound (Bates et al. 2021), corrected.
+    r"""Control the risk by the Hoeffding-Bentkus bound (Bates et al. 2021), corrected.
 
-    The bound grows with the empirical risk, which falls with the factor: the scan's first failure
-    lies where the risk exceeds the largest acceptable one.
+    With R(lambda) the mean loss of n images at a factor, and U the bound of `hoeffding_bentkus`,
+
+    .. math::
+        \hat\lambda = \inf\{\lambda : U(\hat R(\lambda'), n, \delta) \le \alpha
+        \text{ for all } \lambda' \ge \lambda\}
+
+    The bound grows with the empirical risk, which falls as the factor grows. So the factor is the
+    smallest one at which the risk is at most `largest_acceptable_risk`.
     """
     n = len(curve)
     acceptable = largest_acceptable_risk(n, alpha, delta)
@@ -99,10 +105,18 @@ def rcps_wsr(
     delta: float = 0.1,
     generator: np.random.Generator,
 ) -> Calibration:
-    """Control the risk by the betting bound (Waudby-Smith & Ramdas 2023; Bates et al. 2021).
+    r"""Control the risk by the betting bound (Waudby-Smith & Ramdas 2023; Bates et al. 2021).
 
-    Less conservative than `rcps_hb`. The bound need not fall with the factor, so factors are
-    tested in a fixed order that does not depend on the data (fixed-sequence testing): from 1000
+    With the factors lambda_1 > lambda_2 > ... of a fixed sequence, L(lambda) the losses of the
+    images at a factor, and U the bound of `wsr`, the result is the last factor before the first
+    failure:
+
+    .. math::
+        \hat\lambda = \min\{\lambda_k : U(L(\lambda_j), \delta) \le \alpha
+        \text{ for all } j \le k\}
+
+    It is less conservative than `rcps_hb`. The bound need not fall as the factor grows, so factors
+    are tested in an order that does not depend on the data (fixed-sequence testing): from 1000
     downward in steps of 0.2 %, and last 0. Images are shuffled once, as bets depend on the order.
     """
     order = generator.permutation(len(curve))
@@ -122,9 +136,15 @@ def rcps_wsr(
 
 
 def crc(curve: RiskCurve, *, alpha: float = 0.1, delta: float = 0.1) -> Calibration:
-    """Control the expected risk (Angelopoulos et al., Conformal risk control, 2022).
+    r"""Control the expected risk (Angelopoulos et al., Conformal risk control, 2022).
 
-    The smallest factor with (n risk + 1) / (n + 1) <= alpha. ``delta`` is only recorded.
+    With R(lambda) the mean loss of n images at a factor, and losses of at most B = 1,
+
+    .. math::
+        \hat\lambda = \inf\left\{\lambda :
+        \frac{n}{n + 1} \hat R(\lambda) + \frac{B}{n + 1} \le \alpha \right\}
+
+    ``delta`` plays no part; it is only recorded.
     """
     _check_levels(alpha, delta)
     n = len(curve)
@@ -138,10 +158,14 @@ def crc(curve: RiskCurve, *, alpha: float = 0.1, delta: float = 0.1) -> Calibrat
 def split_conformal_image(
     curve: RiskCurve, *, alpha: float = 0.1, delta: float = 0.1
 ) -> Calibration:
-    """Bound the loss of the next image: P(loss <= alpha) >= 1 - delta.
+    r"""Bound the loss of the next image: P(loss <= alpha) >= 1 - delta.
 
-    An image's score is the smallest factor at which its loss is at most alpha; the factor is the
-    ceil((n+1)(1-delta))-th smallest score.
+    The score of an image is the smallest factor at which its loss L_i is at most alpha, and the
+    factor is a quantile of the scores:
+
+    .. math::
+        s_i = \inf\{\lambda : L_i(\lambda) \le \alpha\} , \qquad
+        \hat\lambda = s_{(k)} , \quad k = \lceil (n + 1)(1 - \delta) \rceil
     """
     _check_levels(alpha, delta)
     missable = [math.floor(_snap(alpha * unit.size)) for unit in curve.units]
@@ -149,10 +173,9 @@ def split_conformal_image(
         float(unit[unit.size - missed - 1])
         for unit, missed in zip(curve.units, missable, strict=True)
     ]
-    factor, bound = _conformal_quantile(scores, delta)
     needed = _conformal_images_needed(delta)
     guarantee = _Guarantee("split_conformal_image", alpha, delta, needed)
-    return _result(guarantee, curve, factor, bound)
+    return _result(guarantee, curve, *_conformal_quantile(scores, delta))
 
 
 def split_conformal_entry(
@@ -162,23 +185,28 @@ def split_conformal_entry(
     delta: float = 0.1,
     generator: np.random.Generator,
 ) -> Calibration:
-    """Bound the probability that a random entry of the next image is missed by alpha.
+    r"""Make the probability that a random entry of the next image is missed at most alpha.
 
-    Scores are the needed factors of one random entry of each image. ``delta`` is only recorded.
+    The score s_i of an image is the needed factor of one of its entries, drawn at random:
+
+    .. math::
+        \hat\lambda = s_{(k)} , \qquad k = \lceil (n + 1)(1 - \alpha) \rceil
+
+    ``delta`` plays no part; it is only recorded.
     """
     _check_levels(alpha, delta)
     scores = [float(generator.choice(unit)) for unit in curve.units]
-    factor, bound = _conformal_quantile(scores, alpha)
     needed = _conformal_images_needed(alpha)
     guarantee = _Guarantee("split_conformal_entry", alpha, delta, needed)
-    return _result(guarantee, curve, factor, bound)
+    return _result(guarantee, curve, *_conformal_quantile(scores, alpha))
 
 
 def uncertified(curve: RiskCurve, *, alpha: float = 0.1, delta: float = 0.1) -> Calibration:
-    """Take the smallest factor whose empirical risk is at most alpha, and promise nothing.
+    """Take the smallest factor whose empirical risk is at most alpha, without any guarantee.
 
-    For sets of images too small for a guarantee. The risk of new images is above alpha about half
-    of the time. ``delta`` is only recorded; ``bound`` is the empirical risk itself.
+    It serves where there are too few images for a guarantee. The risk of new images is above alpha
+    about half of the time. ``delta`` plays no part and is only recorded; ``bound`` is the empirical
+    risk itself.
     """
     _check_levels(alpha, delta)
     factor = curve.smallest_factor(alpha)
@@ -196,7 +224,7 @@ def wsr_images_needed(alpha: float, delta: float) -> int:
 
 @dataclass(frozen=True)
 class _Guarantee:
-    """What is asked for, and the fewest images that can give it."""
+    """The guarantee that is asked for, and the fewest images that can give it."""
 
     method: Method
     alpha: float

@@ -1,9 +1,9 @@
 """The calibration procedures of two published codes, faults included, for comparison only.
 
 Both walk a fixed grid of factors from the top, test the next lower factor, and stop at the first
-that fails. Both return an end of the grid without a word when the first test fails (the top) or
-none does (beyond the top). Conffusion counts pixels as if they were independent images. Their
-results are therefore never `certified`.
+that fails. If the first test fails they return the top of the grid, and if no test fails a
+factor just beyond the top, without any notice. Conffusion counts pixels as if they were
+independent images. Their results are therefore never `certified`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def conffusion_published(
 
 @dataclass(frozen=True)
 class _Procedure:
-    """What sets one published procedure apart: its bound, and what it takes n to be."""
+    """The two points in which the published procedures differ: the bound, and what counts as n."""
 
     method: Method
     bound: Callable[[float, int, float], float]

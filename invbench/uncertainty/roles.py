@@ -1,43 +1,25 @@
-"""What would any sample have scored in the target's place?
+"""Scores with every member of an image's pool in the role of the target.
 
-Given the observation, an ideal sampler's K samples and the target are exchangeable: any of these
-K+1 images could have been the target. So a score that takes one of them as target and the others as
-samples is as likely to fall on the target as on any sample, and drawing the role of the target at
-random, for each image on its own, gives the score's law under an ideal sampler. That holds for any
-posterior, any K and any number of images; images are the unit, however their pixels depend.
-
-Members of a pool are numbered from the target, 0, to the last sample, K.
+The pool of an image is its target and its K samples. Its members are numbered: 0 is the target, 1
+to K are the samples. Each function here scores every member against all others, as if that member
+were the target and the others were the samples. `role_test` compares the target's score with
+those of the other members.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch.nn import functional
 
-from invbench.uncertainty.bounds import check_level
-from invbench.uncertainty.errors import InvalidLossesError, InvalidSplitError
 from invbench.uncertainty.intervals import tails
+from invbench.uncertainty.pairs import as_float, check_divides, check_pair, each_image, strips
 from invbench.uncertainty.quantiles import Rule, order_statistics, position
-from invbench.uncertainty.sampler_scores import (
-    as_float,
-    check_divides,
-    check_pair,
-    each_image,
-    strips,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
-
-DRAWS = 4999
 
 
 def role_coverage(
@@ -46,8 +28,8 @@ def role_coverage(
     """Return the share of each member's entries that the interval of all others covers.
 
     Member 0 is the target: its share is `coverage` of the samples' interval. The mean over all
-    members is what an ideal sampler covers; for continuous values `ideal_coverage`, and more
-    where values tie, as they do in 8-bit and in clipped images.
+    members is what an ideal sampler covers. For continuous values that is `ideal_coverage`; where
+    values are equal, as in 8-bit and in clipped images, it is more.
 
     Args:
         samples: ``[..., K, C, H, W]``.
@@ -157,12 +139,12 @@ def role_nearest(distances: Tensor) -> Tensor:
 def role_histograms(
     samples: Tensor, target: Tensor, *, generator: torch.Generator, n_entries: int = 1024
 ) -> Tensor:
-    """Count the ranks of each member's entries in the pool; row 0 is a `rank_histogram`.
+    """Count how each member's entries rank in the pool; row 0 is a `rank_histogram`.
 
     Args:
         samples: ``[..., K, C, H, W]``.
         target: ``[..., C, H, W]``.
-        generator: orders ties, in one order for all entries of an image.
+        generator: ranks equal values, in one order of members for all entries of an image.
         n_entries: about how many entries of an image to look at, evenly spread.
 
     Returns:
@@ -185,106 +167,8 @@ def role_histograms(
     return each_image(one, samples, target)
 
 
-@dataclass(frozen=True)
-class RoleTest:
-    """A mean over images beside its law under an ideal sampler.
-
-    Attributes:
-        value: with the targets as targets.
-        low: lower end of the band that holds an ideal sampler's value with probability ``level``.
-        high: its upper end.
-        level: that probability.
-        p_low: probability that an ideal sampler's value is as low.
-        p_high: probability that it is as high.
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
-    p_low: float
-    p_high: float
-
-    @property
-    def p_value(self) -> float:
-        """The two-sided p-value."""
-        return min(1.0, 2 * self.p_low, 2 * self.p_high)
-
-
-def _mean(*means: NDArray[np.float64]) -> NDArray[np.float64]:
-    return means[0]
-
-
-def role_test(
-    scores: ArrayLike,
-    groups: Sequence[object] | None = None,
-    *,
-    generator: np.random.Generator,
-    statistic: Callable[..., NDArray[np.float64]] = _mean,
-    level: float = 0.95,
-    draws: int = DRAWS,
-) -> RoleTest:
-    """Hold the mean of the targets' scores against those of randomly drawn roles.
-
-    Exact whatever the scores: p-values count the actual roles among the ``draws`` drawn ones
-    (Davison & Hinkley 1997, 4.2).
-
-    Args:
-        scores: ``[N, K+1]``, of each image's members, the target first; or several scores,
-            ``[N, K+1, d]``.
-        groups: group of each image, for one score. Images of a group depend on each other, so
-            they are drawn as alike as they can be, all with the score of the same rank.
-        generator: draws the roles.
-        statistic: function of the d means over images, as in `bootstrap_over_images`.
-        level: of the band.
-        draws: how many; the smallest possible p-value is 1 / (draws + 1).
-
-    Raises:
-        InvalidLossesError: if scores are not finite or not ``[N, K+1]``.
-        InvalidSplitError: if groups and images differ in number, or there are several scores.
-
-    Example:
-        >>> scores = np.tile(np.arange(21.0), (30, 1))
-        >>> test = role_test(scores, generator=np.random.default_rng(0))
-        >>> test.value, test.low > 6, test.high < 14, test.p_low
-        (0.0, True, True, 0.0002)
-    """
-    check_level("level", level)
-    values = np.asarray(scores, dtype=np.float64)
-    if values.ndim not in {2, 3} or values.size == 0 or not np.isfinite(values).all():
-        raise InvalidLossesError(f"scores {values.shape}; expected finite numbers, [N, K+1]")
-    images = np.arange(len(values))
-    units = images
-    members = values
-    if groups is not None:
-        if values.ndim == 3:
-            raise InvalidSplitError("groups: alike is defined for a single score only")
-        units, members = _numbered(groups, len(values)), np.sort(values, axis=1)
-    roles = generator.integers(values.shape[1], size=(draws, units.max() + 1))[:, units]
-    means = np.atleast_3d(members[images, roles]).mean(axis=1)
-    drawn = statistic(*means.T)
-    value = float(statistic(*np.atleast_1d(values[:, 0].mean(axis=0))))
-    low, high = band_of(drawn, level)
-    # Equal values may differ by rounding
-    slack = 1e-12 * float(np.abs(drawn).max())
-    as_low, as_high = (
-        (1 + int(np.count_nonzero(extreme))) / (draws + 1)
-        for extreme in (drawn <= value + slack, drawn >= value - slack)
-    )
-    return RoleTest(value, low, high, level, as_low, as_high)
-
-
-def band_of(drawn: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """Return the draws beyond which a value's p-value on that side is at most (1 - level) / 2."""
-    ranks = np.sort(drawn)
-    beyond = math.floor((1 - level) / 2 * (len(drawn) + 1) + 1e-9)
-    if beyond == 0:  # no value is that improbable
-        return -math.inf, math.inf
-    return float(ranks[beyond - 1]), float(ranks[-beyond])
-
-
 def _neighbours(place: float, n_members: int) -> range:
-    """Return the 0-based ranks in the pool that decide about an end at ``place`` of K samples."""
+    """Return the 0-based ranks in the pool that the end at ``place`` of K samples depends on."""
     first = math.floor(place) - 1
     return range(first, min(first + 3, n_members))
 
@@ -313,11 +197,3 @@ def _end(found: dict[int, Tensor], place: float) -> Tensor:
     if not weight:
         return found[first].float()
     return torch.lerp(found[first].double(), found[first + 2].double(), weight).float()
-
-
-def _numbered(groups: Sequence[object], n_images: int) -> NDArray[np.int64]:
-    numbers: dict[object, int] = {}
-    labels = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
-    if len(labels) != n_images:
-        raise InvalidSplitError(f"{len(labels)} groups for {n_images} images")
-    return labels

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from invbench.errors import InvalidImagesError
-from invbench.images import check_images, from_uint8
-from invbench.uncertainty.errors import TooFewSamplesError
-from invbench.uncertainty.intervals import check_same_shape
+from invbench.uncertainty.pairs import as_float, check_divides, check_pair, each_image, strips
 from invbench.uncertainty.quantiles import check_samples, order_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from torch import Tensor
-
-STRIP_BYTES = 8 << 20
 
 
 def crps(samples: Tensor, target: Tensor, *, fair: bool = True) -> Tensor:
-    """Return each image's mean continuous ranked probability score; lower is better.
+    r"""Return each image's mean continuous ranked probability score; lower is better.
 
-    Per entry E|X - y| - E|X - X'| / 2. The fair version (Ferro 2014) divides the pair sum by
-    K(K-1) and does not depend on K in expectation; the other divides by K^2 and favours spread.
-    A single entry's fair score may be negative.
+    With samples x_1 to x_K of an entry (one channel of one pixel) and its target y, the score
+    (Gneiting & Raftery 2007, 4.2) is
+
+    .. math::
+        \mathrm{CRPS} = \frac{1}{K} \sum_{i=1}^K |x_i - y|
+        - \frac{1}{2 M} \sum_{i=1}^K \sum_{j=1}^K |x_i - x_j|
+
+    The fair version (Ferro 2014) has M = K (K - 1): its expectation does not depend on K, and a
+    single entry may score below 0. The other has M = K^2 and favours samples that differ much.
+    The double sum is computed from the sorted samples, as 2 sum_k (2k - K - 1) x_(k).
 
     Returns:
         float64 ``[...]``, in units of the [0, 1] range.
@@ -48,20 +48,19 @@ def crps(samples: Tensor, target: Tensor, *, fair: bool = True) -> Tensor:
     """
     check_pair(samples, target, at_least=2 if fair else 1)
     n_samples = samples.shape[-4]
-    pairs = 2 * n_samples * (n_samples - 1 if fair else n_samples)
-    # sum over i, j of |x_i - x_j| is 2 sum over k of (2k - K - 1) x_(k), for the sorted samples
-    weights = [4 * (rank + 1) - 2 * (n_samples + 1) for rank in range(n_samples)]
+    two_m = 2 * n_samples * (n_samples - 1 if fair else n_samples)
+    weights = [4 * k - 2 * (n_samples + 1) for k in range(1, n_samples + 1)]
 
     targets = target.reshape(-1, target.shape[-3:].numel())
     totals = torch.zeros(len(targets), dtype=torch.float64, device=target.device)
     unit = 1 / 255 if samples.dtype == torch.uint8 else 1.0
     for images, pixels, rows in order_statistics(samples, range(n_samples)):
-        truth = targets[images, pixels]
-        scores = torch.zeros_like(truth)
+        y = targets[images, pixels]
+        scores = torch.zeros_like(y)
         for row, weight in zip(rows, weights, strict=True):
-            values = row * unit
-            scores.add_(values, alpha=-weight / pairs)
-            scores.add_((values - truth).abs_(), alpha=1 / n_samples)
+            x = row * unit
+            scores.add_(x, alpha=-weight / two_m)
+            scores.add_((x - y).abs_(), alpha=1 / n_samples)
         totals[images] += scores.sum(-1, dtype=torch.float64)
     return (totals / targets.shape[-1]).reshape(target.shape[:-3])
 
@@ -74,15 +73,22 @@ def energy_score(
     downsample: int = 1,
     patch: int | None = None,
 ) -> Tensor:
-    """Return each image's energy score (Gneiting & Raftery 2007, 4.3); lower is better.
+    r"""Return each image's energy score (Gneiting & Raftery 2007, 4.3); lower is better.
 
-    E||X - y|| - E||X - X'|| / 2 with Euclidean norms, fair or not as in `crps`. On whole large
-    images it hardly sees dependence between pixels; on averaged images and on patches it does.
+    It is the score of `crps` with whole images for entries. With samples x_1 to x_K, target y and
+    Euclidean norms,
+
+    .. math::
+        \mathrm{ES} = \frac{1}{K} \sum_{i=1}^K \lVert x_i - y \rVert
+        - \frac{1}{2 M} \sum_{i=1}^K \sum_{j=1}^K \lVert x_i - x_j \rVert
+
+    where M is K (K - 1) if fair, else K^2. On whole large images the score hardly depends on how
+    pixels depend on each other; on averaged images and on patches it does.
 
     Args:
         samples: ``[..., K, C, H, W]``.
         target: ``[..., C, H, W]``.
-        fair: divide the pair sum by K(K-1) rather than K^2.
+        fair: whether the expected score must not depend on K.
         downsample: average squares of that many pixels a side first.
         patch: score square patches of that side on their own and average; None takes the image
             as one vector.
@@ -100,26 +106,29 @@ def energy_score(
         check_divides(patch * downsample, samples)
 
     def one(samples: Tensor, truth: Tensor) -> Tensor:
-        whole = []
-        cells = []
+        parts = []
         for rows, part in strips(samples, truth, lines=downsample * (patch or 1)):
             errors = rows - part
             if downsample > 1:
                 errors = functional.avg_pool2d(errors, downsample)
             products = _inner_products(_cells(errors, patch))
-            if patch is None:
-                whole.append(products)
-            else:
-                cells.append(_energy(products, fair=fair))
+            parts.append(products if patch is None else _energy(products, fair=fair))
         if patch is None:
-            return _energy(torch.stack(whole).sum(0), fair=fair).mean()
-        return torch.cat(cells).mean()
+            return _energy(torch.stack(parts).sum(0), fair=fair).mean()
+        return torch.cat(parts).mean()
 
     return each_image(one, samples, target)
 
 
 def spread_and_error(samples: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each image's mean sample variance and squared error of the sample mean.
+    r"""Return each image's mean sample variance and squared error of the sample mean.
+
+    With samples x_1 to x_K of an entry, their mean and its target y,
+
+    .. math::
+        s^2 = \frac{1}{K - 1} \sum_{i=1}^K (x_i - \bar x)^2 , \qquad e^2 = (\bar x - y)^2
+
+    both averaged over the entries of the image.
 
     Returns:
         Two float64 tensors ``[...]``. Average both over images, then call `spread_skill_ratio`.
@@ -143,10 +152,21 @@ def spread_and_error(samples: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def spread_skill_ratio(mean_variance: float, mean_error: float, n_samples: int) -> float:
-    """Return sqrt((K+1)/K variance / error) of averages over images (Fortin et al. 2014).
+    r"""Return the ratio of the samples' spread to the error of their mean (Fortin et al. 2014).
 
-    1 for an ideal sampler, below 1 if samples differ too little. Without any error the ratio is
-    inf, or NaN where nothing varies either.
+    With s^2 the sample variance and e^2 the squared error of the sample mean, both averaged over
+    images as bars, the ratio is
+
+    .. math::
+        \sqrt{\frac{K + 1}{K} \, \frac{\overline{s^2}}{\overline{e^2}}}
+
+    It is 1 for an ideal sampler, and below 1 if samples differ too little. If there is no error it
+    is infinite, or NaN where the samples do not differ either.
+
+    Args:
+        mean_variance: the average of s^2, see `spread_and_error`.
+        mean_error: the average of e^2.
+        n_samples: K.
 
     Example:
         >>> spread_skill_ratio(0.5, 0.51, 50)
@@ -158,11 +178,16 @@ def spread_skill_ratio(mean_variance: float, mean_error: float, n_samples: int) 
 
 
 def rank_histogram(samples: Tensor, target: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Count the ranks of each image's entries among their samples (Hamill 2001).
+    r"""Count how each image's entries rank among their samples (Hamill 2001).
 
-    The rank is #{x < y} plus a uniform draw from 0 to #{x = y}; ties are frequent in 8-bit and
-    in clipped images. Flat for an ideal sampler. Entries of an image depend on each other: no
-    chi-square test of these counts is valid; bootstrap over images.
+    The rank of an entry with target y among its samples x_1 to x_K is
+
+    .. math::
+        r = \#\{i : x_i < y\} + u , \qquad u \sim U\{0, \ldots, \#\{i : x_i = y\}\}
+
+    because ties are frequent in 8-bit and in clipped images. An ideal sampler's histogram is flat.
+    Entries of an image depend on each other, so no chi-square test of the counts is valid;
+    bootstrap over images instead.
 
     Returns:
         int64 ``[..., K+1]``.
@@ -174,18 +199,27 @@ def rank_histogram(samples: Tensor, target: Tensor, *, generator: torch.Generato
         below = torch.zeros_like(truth, dtype=torch.int64)
         ties = torch.zeros_like(below)
         for sample in samples:
-            values = as_float(sample)
-            below += values < truth
-            ties += values == truth
+            x = as_float(sample)
+            below += x < truth
+            ties += x == truth
         draws = torch.rand(truth.shape, generator=generator, device=generator.device)
-        ranks = below + (draws.to(truth.device) * (ties + 1)).long()
-        return torch.bincount(ranks.flatten(), minlength=n_samples + 1)
+        r = below + (draws.to(truth.device) * (ties + 1)).long()
+        return torch.bincount(r.flatten(), minlength=n_samples + 1)
 
     return each_image(one, samples, target)
 
 
 def reliability_index(histogram: Tensor) -> Tensor:
-    """Return sum_k |f_k - 1/(K+1)| of a rank histogram ``[..., K+1]``: 0 if flat, at most 2."""
+    r"""Return how far rank histograms are from flat: 0 if flat, at most 2.
+
+    With f_r the share of entries of rank r:
+
+    .. math::
+        \sum_{r=0}^K \left| f_r - \frac{1}{K + 1} \right|
+
+    Args:
+        histogram: counts, ``[..., K+1]``.
+    """
     shares = histogram.double() / histogram.sum(-1, keepdim=True)
     return (shares - 1 / histogram.shape[-1]).abs().sum(-1)
 
@@ -200,58 +234,8 @@ def duplicate_fraction(samples: Tensor) -> Tensor:
     return torch.tensor(shares, dtype=torch.float64).reshape(samples.shape[:-4])
 
 
-def check_pair(samples: Tensor, target: Tensor, *, at_least: int = 1) -> None:
-    """Refuse samples and targets that break the convention or do not belong together.
-
-    Raises:
-        InvalidImagesError: if values break the convention or shapes do not match.
-        TooFewSamplesError: if there are fewer samples of each image than ``at_least``.
-    """
-    check_samples(samples)
-    check_images(target, name="target")
-    check_same_shape(samples.select(-4, 0), target)
-    if samples.shape[-4] < at_least:
-        raise TooFewSamplesError(
-            f"{samples.shape[-4]} samples of each image; this score needs {at_least}"
-        )
-
-
-def image_pairs(samples: Tensor, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield each image's samples ``[K, C, H, W]`` and its target ``[C, H, W]``."""
-    flat = samples.reshape(-1, *samples.shape[-4:])
-    yield from zip(flat, target.reshape(-1, *target.shape[-3:]), strict=True)
-
-
-def strips(samples: Tensor, target: Tensor, *, lines: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one image's samples, as float, and target in strips of a multiple of ``lines``."""
-    bytes_per_unit = 4 * lines * samples[..., :1, :].numel()
-    height = lines * max(1, STRIP_BYTES // bytes_per_unit)
-    yield from (
-        (as_float(rows), part)
-        for rows, part in zip(samples.split(height, -2), target.split(height, -2), strict=True)
-    )
-
-
-def as_float(images: Tensor) -> Tensor:
-    """Return images in [0, 1], converting 8-bit ones."""
-    return from_uint8(images) if images.dtype == torch.uint8 else images
-
-
-def check_divides(side: int, images: Tensor) -> None:
-    """Refuse images that squares of ``side`` pixels do not tile.
-
-    Raises:
-        InvalidImagesError: if a side of the images is no multiple of it.
-    """
-    if side < 1 or images.shape[-1] % side or images.shape[-2] % side:
-        raise InvalidImagesError(
-            f"images of {images.shape[-1]}x{images.shape[-2]} pixels do not divide into "
-            f"squares of {side}"
-        )
-
-
 def _cells(errors: Tensor, side: int | None) -> Tensor:
-    """Cut ``[K, C, H, W]`` into M square cells, or take it as one: ``[M, K, p]``."""
+    """Cut ``[K, C, H, W]`` into square cells, or take it as one cell: ``[n_cells, K, p]``."""
     if side is None:
         return errors.flatten(1)[None]
     cells = errors.unfold(2, side, side).unfold(3, side, side).permute(2, 3, 0, 1, 4, 5)
@@ -259,28 +243,23 @@ def _cells(errors: Tensor, side: int | None) -> Tensor:
 
 
 def _inner_products(vectors: Tensor) -> Tensor:
-    """Return float64 inner products of each cell's K vectors, ``[M, K, p] -> [M, K, K]``.
+    """Return float64 inner products of each cell's vectors: ``[n, K, p] -> [n, K, K]``.
 
-    In lower precision the distances of near duplicates would cancel.
+    In lower precision, rounding would hide the small distances of near duplicates.
     """
     exact = vectors.double()
     return exact @ exact.mT
 
 
 def _energy(products: Tensor, *, fair: bool) -> Tensor:
-    """Return the energy score of each cell from the inner products of its errors x - y, ``[M]``."""
+    """Return each cell's energy score from the inner products of its errors x_i - y.
+
+    ``[n_cells, K, K] -> [n_cells]``.
+    """
     n_samples = products.shape[-1]
     squares = products.diagonal(dim1=-2, dim2=-1)
     distances = squares[..., :, None] + squares[..., None, :] - 2 * products
     pair_sum = distances.clamp_min_(0).sqrt_().sum((-2, -1))
-    pairs = 2 * n_samples * (n_samples - 1 if fair else n_samples)
-    score: Tensor = squares.sqrt().mean(-1) - pair_sum / pairs
+    two_m = 2 * n_samples * (n_samples - 1 if fair else n_samples)
+    score: Tensor = squares.sqrt().mean(-1) - pair_sum / two_m
     return score
-
-
-def each_image(
-    score: Callable[[Tensor, Tensor], Tensor], samples: Tensor, target: Tensor
-) -> Tensor:
-    """Apply ``score`` to one image's samples ``[K, C, H, W]`` and target at a time."""
-    scores = torch.stack([score(*pair) for pair in image_pairs(samples, target)])
-    return scores.reshape((*target.shape[:-3], *scores.shape[1:]))

@@ -22,11 +22,11 @@ HALF_LEVEL = 0.5 / 255  # half a step of 8-bit images
 
 
 class Scaling(Protocol):
-    """A way to widen intervals by a factor, nested: a larger factor covers no less."""
+    """A family of intervals that a factor widens: a larger factor covers no less."""
 
     @property
     def name(self) -> str:
-        """Return what records call it."""
+        """Return the name of the family in records."""
 
     def needed_factors(self, interval: Interval, target: Tensor) -> Tensor:
         """Return the smallest factor >= 0 that covers each entry of the target, inf if none."""

@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """A straight-line program of minima and maxima.
+    """A fixed sequence of minima and maxima of rows.
 
     Attributes:
         n_inputs: K, the number of rows it reads; they are never written.

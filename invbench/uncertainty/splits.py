@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from invbench.uncertainty.errors import InvalidSplitError
+from invbench.uncertainty.groups import number_groups
 from invbench.uncertainty.methods import rcps_hb
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices of the images to calibrate on and of those to score."""
+    """The indices of the images to calibrate on, and of the images to score."""
 
     calibration: NDArray[np.intp]
     scored: NDArray[np.intp]
@@ -33,7 +34,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class CrossCalibration:
-    """A calibration for each split, and what it did to the images that it had not seen.
+    """A calibration for each split, and the losses of the images that it was not made from.
 
     Attributes:
         splits: the splits.
@@ -47,7 +48,7 @@ class CrossCalibration:
 
     @property
     def risks(self) -> NDArray[np.float64]:
-        """Return each split's mean loss over its scored images; give their mean and spread."""
+        """Return each split's mean loss over its scored images; report their mean and spread."""
         return np.array([losses.mean() for losses in self.losses])
 
     def factors(self, n_images: int) -> NDArray[np.float64]:
@@ -66,7 +67,7 @@ class CrossCalibration:
 
 
 def leave_one_group_out(groups: Sequence[object]) -> tuple[Split, ...]:
-    """Score each group with what was calibrated on all others, as the paper does with images.
+    """Make one split for each group: score it, calibrate on all others. The paper does so by image.
 
     The factors of different groups share nearly all their images: their spread is no measure of
     uncertainty, and no binomial bound holds for their violations.
@@ -77,19 +78,20 @@ def leave_one_group_out(groups: Sequence[object]) -> tuple[Split, ...]:
     Raises:
         InvalidSplitError: if there are fewer than two groups.
     """
-    labels, n_groups = _labels(groups)
-    return tuple(_split(labels == group) for group in range(n_groups))
+    labels = number_groups(groups, len(groups), at_least=2)
+    return tuple(_split(labels == group) for group in range(labels.max() + 1))
 
 
 def grouped_cross_fitting(
     groups: Sequence[object], *, folds: int = 2, generator: np.random.Generator
 ) -> tuple[Split, ...]:
-    """Deal the groups at random into folds; each fold is scored with the others' calibration.
+    """Divide the groups at random into folds; score each fold, calibrate on all other folds.
 
     Raises:
         InvalidSplitError: if there are fewer groups than folds, or fewer than two folds.
     """
-    labels, n_groups = _labels(groups)
+    labels = number_groups(groups, len(groups), at_least=2)
+    n_groups = labels.max() + 1
     if not 2 <= folds <= n_groups:
         raise InvalidSplitError(f"{folds} folds of {n_groups} groups; expected 2 to {n_groups}")
     fold_of_group = generator.permutation(np.arange(n_groups) % folds)
@@ -119,7 +121,8 @@ def random_splits(
         InvalidSplitError: if there are fewer than two groups or no repeats, or the share is not
             within (0, 1).
     """
-    labels, n_groups = _labels(groups)
+    labels = number_groups(groups, len(groups), at_least=2)
+    n_groups = labels.max() + 1
     if repeats < 1 or not 0 < calibration_share < 1:
         raise InvalidSplitError(
             f"{repeats} repeats with share {calibration_share}; expected >= 1 and within (0, 1)"
@@ -160,9 +163,7 @@ def cross_calibrate(
         (20, 19)
     """
     splits = tuple(splits)
-    labels, _ = _labels(groups)
-    if len(labels) != len(curve):
-        raise InvalidSplitError(f"{len(labels)} groups for {len(curve)} images")
+    labels = number_groups(groups, len(curve), at_least=2)
     calibrations = []
     losses = []
     for split in splits:
@@ -177,14 +178,3 @@ def cross_calibrate(
 
 def _split(scored: NDArray[np.bool_]) -> Split:
     return Split(np.flatnonzero(~scored), np.flatnonzero(scored))
-
-
-def _labels(groups: Sequence[object]) -> tuple[NDArray[np.intp], int]:
-    """Number the groups in order of first appearance."""
-    numbers: dict[object, int] = {}
-    labels = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.intp)
-    if len(numbers) < 2:
-        raise InvalidSplitError(
-            f"{len(numbers)} group; at least two are needed to calibrate on one and score another"
-        )
-    return labels, len(numbers)

@@ -1,8 +1,8 @@
 """TARP: tests of accuracy with random points (Lemos et al. 2023).
 
-For each image, the share of samples that lie nearer to a reference than the target does is
-uniform if the sampler draws from the posterior. References must not depend on the target they
-are used for.
+For each image, take the share of samples that lie nearer to a reference image than the target
+does. If the sampler draws from the posterior, this share is uniform on [0, 1]. The reference must
+not depend on the target that it is used for. `tarp_fractions` measures, `tarp_test` judges.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.stats import kstwo
 
 from invbench.uncertainty.errors import InvalidLossesError, InvalidSplitError
 from invbench.uncertainty.intervals import check_same_shape
-from invbench.uncertainty.sampler_scores import as_float, check_pair, image_pairs
+from invbench.uncertainty.pairs import as_float, check_pair, image_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -39,7 +39,13 @@ def other_targets(target: Tensor, *, generator: torch.Generator) -> Tensor:
 
 
 def tarp_fractions(samples: Tensor, target: Tensor, references: Tensor) -> Tensor:
-    """Return the share of each image's samples nearer to its reference than the target is.
+    r"""Return the share of each image's samples nearer to its reference than the target is.
+
+    With samples x_1 to x_K, target y, reference r and the Euclidean distance d,
+
+    .. math::
+        f = \frac{1}{K} \left( \#\{j : d(x_j, r) < d(y, r)\}
+        + \tfrac{1}{2} \#\{j : d(x_j, r) = d(y, r)\} \right)
 
     Args:
         samples: ``[..., K, C, H, W]``.
@@ -48,7 +54,7 @@ def tarp_fractions(samples: Tensor, target: Tensor, references: Tensor) -> Tenso
             `other_targets` or uniform noise.
 
     Returns:
-        float64 ``[...]``, multiples of 1/(2K): ties count half. Euclidean distances.
+        float64 ``[...]``, multiples of 1/(2K).
 
     Raises:
         InvalidImagesError: if samples or target break the convention or shapes differ.
@@ -66,7 +72,12 @@ def tarp_fractions(samples: Tensor, target: Tensor, references: Tensor) -> Tenso
 
 
 def tarp_coverage(fractions: ArrayLike, levels: ArrayLike) -> NDArray[np.float64]:
-    """Return the expected coverage at each credibility level: the share of fractions below it.
+    r"""Return the expected coverage at each credibility level: the share of fractions below it.
+
+    With fractions f_1 to f_n of n images, the expected coverage at level c is
+
+    .. math::
+        \mathrm{ECP}(c) = \frac{1}{n} \#\{i : f_i < c\}
 
     An ideal sampler's curve is the diagonal, up to steps of 1/K.
 
@@ -82,9 +93,13 @@ def tarp_coverage(fractions: ArrayLike, levels: ArrayLike) -> NDArray[np.float64
 def tarp_test(fractions: ArrayLike, n_samples: int) -> tuple[float, float]:
     """Test whether fractions of independent images are uniform on 0, 1/K, ..., 1.
 
+    Args:
+        fractions: of `tarp_fractions`, one for each image.
+        n_samples: K.
+
     Returns:
-        The Kolmogorov-Smirnov distance and its p-value; that of a continuous distribution, which
-        for this discrete one is too large rather than too small.
+        The Kolmogorov-Smirnov distance and its p-value. The p-value is that of a continuous
+        distribution; for this discrete one it is too large rather than too small.
 
     Raises:
         InvalidLossesError: if there are no fractions or they leave [0, 1].

@@ -30,11 +30,11 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print a run's scores beside the study's, as Markdown, and how their orders agree."""
     from invbench.errors import MissingDataError
+    from invbench.report import read_records
     from invbench.report.paper import paper_report, read_paper
     from invbench.runs import RunStore
 
-    store = RunStore(arguments.folder)
-    records = [record for name in store.case_ids() if (record := store.read_case(name))]
+    records = read_records(RunStore(arguments.folder))
     if not any(record.validity for record in records):
         raise MissingDataError(f"{arguments.folder}: no case was measured")
     for line in paper_report(records, read_paper(arguments.table)):

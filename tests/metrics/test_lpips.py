@@ -119,7 +119,7 @@ class TestLpips:
         alone = torch.cat([metric(y[None], observation) for y in reobservations])
         torch.testing.assert_close(alone, whole, rtol=0, atol=1e-7)
         for images in (1, 3, 8):
-            monkeypatch.setitem(lpips_module._PIXELS_AT_ONCE, "cpu", images * 32 * 32)
+            monkeypatch.setitem(lpips_module._PIXELS_PER_CALL, "cpu", images * 32 * 32)
             cut = metric(reobservations, observation)
             torch.testing.assert_close(cut, whole, rtol=0, atol=1e-7)
 

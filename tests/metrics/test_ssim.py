@@ -1,4 +1,4 @@
-"""SSIM against scikit-image and a direct sum over windows."""
+"""SSIM against scikit-image and against its definition."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from skimage.metrics import structural_similarity
 from invbench.errors import InvalidImagesError, UnknownNameError
 from invbench.images import from_uint8
 from invbench.metrics import ssim
+from invbench.metrics.ssim import textbook_ssim
 
-MODULE = import_module("invbench.metrics.ssim")
+MODULE = import_module("invbench.metrics.ssim_kernel")
 WINDOWS = ("uniform", "gaussian")
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 
@@ -73,31 +74,28 @@ def test_flat_images_equal_scikit_image(window):
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_ssim_equals_a_direct_sum_over_windows(window):
-    draws = np.random.default_rng(0)
-    x, y = (draws.random((1, 13, 12)).astype(np.float32).astype(float) for _ in range(2))
-    width = 7 if window == "uniform" else 11
-    offsets = np.arange(width) - width // 2
-    taps = np.exp(-(offsets**2) / (2 * 1.5**2)) if window == "gaussian" else np.ones(width)
-    weights = np.outer(taps, taps) / taps.sum() ** 2
-    unbiased = 49 / 48 if window == "uniform" else 1
-    values = []
-    for top in range(13 - width + 1):
-        for left in range(12 - width + 1):
-            a, b = (image[0, top : top + width, left : left + width] for image in (x, y))
-            mean_a, mean_b = (weights * a).sum(), (weights * b).sum()
-            var_a, var_b, cov = (
-                unbiased * (weights * (p - mean_p) * (q - mean_q)).sum()
-                for p, mean_p, q, mean_q in (
-                    (a, mean_a, a, mean_a),
-                    (b, mean_b, b, mean_b),
-                    (a, mean_a, b, mean_b),
-                )
-            )
-            luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
-            values.append(luminance * (2 * cov + 9e-4) / (var_a + var_b + 9e-4))
-    score = ssim(torch.tensor(y[None]), torch.tensor(x), window=window)
-    assert score.item() == pytest.approx(np.mean(values), abs=1e-7)
+@pytest.mark.parametrize("shape", [(1, 11, 11), (3, 13, 12), (3, 32, 40)], ids=str)
+def test_the_textbook_form_equals_scikit_image(shape, window):
+    observation = photograph(*shape)
+    reobservations = altered(observation)
+    expected = reference(reobservations, observation, window)
+    scores = textbook_ssim(reobservations, observation, window=window)
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(
+    ("side", "atol"), [(12, 1e-7), (24, 1e-7), (120, 1e-6)], ids=["smallest", "double", "single"]
+)
+def test_the_kernel_equals_the_textbook_form(side, atol, window):
+    draws = torch.Generator().manual_seed(0)
+    photo = photograph(3, side, side + 3)
+    noise, flat = torch.rand(photo.shape, generator=draws), torch.full_like(photo, 0.7)
+    for observation in (photo, noise, flat):
+        reobservations = torch.cat([altered(observation), torch.stack([photo, noise, flat])])
+        expected = textbook_ssim(reobservations, observation, window=window)
+        scores = ssim(reobservations, observation, window=window)
+        torch.testing.assert_close(scores, expected, rtol=0, atol=atol)
 
 
 def test_windows_differ_and_so_do_covariances():
@@ -144,7 +142,7 @@ def test_batches_and_strips_do_not_change_a_score(side, window, monkeypatch):
     alone = torch.cat([ssim(y[None], observation, window=window) for y in reobservations])
     torch.testing.assert_close(alone, whole, rtol=0, atol=1e-8)
     for elements in (1, 17 * observation[:, 0].numel(), 2 * observation.numel()):
-        monkeypatch.setitem(MODULE._ELEMENTS_AT_ONCE, "cpu", elements)
+        monkeypatch.setitem(MODULE._ELEMENTS_PER_PIECE, "cpu", elements)
         cut = ssim(reobservations, observation, window=window)
         torch.testing.assert_close(cut, whole, rtol=0, atol=1e-7)
 

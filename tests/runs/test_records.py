@@ -10,7 +10,8 @@ import pytest
 from run_records import case_record
 
 from invbench.errors import InvalidRecordError, MissingDataError, StorageError
-from invbench.runs.records import canonical_json, from_json, to_json
+from invbench.runs.plain_json import canonical_json
+from invbench.runs.records import from_json, to_json
 from invbench.runs.store import RunStore
 
 

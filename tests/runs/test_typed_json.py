@@ -9,7 +9,8 @@ import pytest
 from run_records import case_record
 
 from invbench.errors import InvalidRecordError
-from invbench.runs.records import CaseRecord, differences, from_json, to_json
+from invbench.runs.plain_json import differences
+from invbench.runs.records import CaseRecord, from_json, to_json
 from invbench.runs.typed_json import build, parse, required
 
 

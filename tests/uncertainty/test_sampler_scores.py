@@ -152,7 +152,7 @@ class TestLayouts:
         samples, target = drawn()
         whole = score(samples, target)
         monkeypatch.setattr("invbench.uncertainty.quantiles.BLOCK_PIXELS", 13)
-        monkeypatch.setattr("invbench.uncertainty.sampler_scores.STRIP_BYTES", 1)
+        monkeypatch.setattr("invbench.uncertainty.pairs.STRIP_BYTES", 1)
         assert torch.allclose(score(samples, target), whole, atol=1e-7)
 
     @pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
