@@ -7,7 +7,8 @@ import pytest
 from invbench.gate import GateReport
 from invbench.report import gate_lines
 
-REPORT = pytest.StashKey[GateReport]()
+REPORTS = pytest.StashKey[list[GateReport]]()
+LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,18 +19,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the rows that are not simply fine, and what follows."""
-    report = terminalreporter.config.stash.get(REPORT, None)
-    if report is not None:
+    stash = terminalreporter.config.stash
+    reports, lines = stash.get(REPORTS, []), stash.get(LINES, [])
+    if reports or lines:
         terminalreporter.section("gate")
+    for report in reports:
         for line in gate_lines(report, every_row=False):
             terminalreporter.write_line(line)
+    for line in lines:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
 def publish(pytestconfig: pytest.Config):
     """Give the function that has a report shown at the end."""
+    return pytestconfig.stash.setdefault(REPORTS, []).append
 
-    def keep(report: GateReport) -> None:
-        pytestconfig.stash[REPORT] = report
 
-    return keep
+@pytest.fixture(scope="session")
+def announce(pytestconfig: pytest.Config):
+    """Give the function that has a line shown at the end."""
+    return pytestconfig.stash.setdefault(LINES, []).append

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from run_records import case_record
 
-from invbench.gate import Snapshot
+from invbench.gate import Snapshot, compare
 from invbench.gate.snapshots import from_entry, to_entry
 from invbench.runs.records import MetricRecord
 from invbench.runs.store import RunStore
@@ -22,7 +22,8 @@ def record(case_id="chimle-sr16", *, seed=0, n_images=16, shift=None, noise=0.0,
     """Make a case on ``n_images``, metric ``name`` shifted by ``shift[name]``.
 
     The scores of an image depend on the case; ``noise`` (in tenths of the spread between images)
-    is drawn from ``seed``. ``identity`` replaces parts of it, see below.
+    is drawn from ``seed``. ``identity`` replaces parts of it, see below; another ``checkpoint``
+    makes it a record of other weights.
     """
     shift = shift or {}
     images = np.random.default_rng(hash_of(case_id))
@@ -47,6 +48,7 @@ def record(case_id="chimle-sr16", *, seed=0, n_images=16, shift=None, noise=0.0,
                     "name": "photographs",
                     "sha256": identity.get("data_sha256", "d"),
                     "image_ids": ids,
+                    "groups": identity.get("groups", ids),
                 },
             },
             "sampling": {
@@ -58,7 +60,11 @@ def record(case_id="chimle-sr16", *, seed=0, n_images=16, shift=None, noise=0.0,
             "metrics": {name: {"version": validity[name].version} for name in validity},
         },
         validity=validity,
-        interval=replace(plain.interval, coverage_per_image=tuple(covered.tolist())),
+        interval=replace(
+            plain.interval,
+            coverage=float(covered.mean()),
+            coverage_per_image=tuple(covered.tolist()),
+        ),
         checks=(),
     )
 
@@ -76,16 +82,18 @@ def metric(values, higher_is_better, version="1"):
     )
 
 
-def write_run(folder, records, *, profile="tiny", environment=None, expected=None):
+def write_run(folder, records, *, profile="tiny", environment=None, expected=None, selected=()):
     """Write a run's folder, and return it."""
     store = RunStore(folder)
     ids = [item.case_id for item in records]
     store.write_run(
         {
             "run_id": folder.name,
+            "created": "2026-01-01T00:00:00+00:00",
             "profile": profile,
             "environment": CPU if environment is None else environment,
             "expected_cases": ids if expected is None else expected,
+            "selected_cases": selected,
         }
     )
     for item in records:
@@ -107,3 +115,16 @@ def snapshot(name, records, *, profile="tiny"):
 
 def hash_of(text):
     return crc32(text.encode())
+
+
+def row_of(report, case="chimle-sr16", metric="psnr"):
+    """Return the row of a report that is of a case and a metric."""
+    (found,) = [row for row in report.rows if (row.case, row.metric) == (case, metric)]
+    return found
+
+
+def with_record(changed, **options):
+    """Compare a run of three cases with the same, the first of them replaced."""
+    rest = [record(case) for case in CASES[1:]]
+    before = record(n_images=len(changed.interval.coverage_per_image))
+    return compare(snapshot("a", [before, *rest]), snapshot("b", [changed, *rest]), **options)

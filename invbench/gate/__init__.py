@@ -1,42 +1,58 @@
-"""Is a run worse than a baseline? Paired by image, tested all together. No torch here.
+"""Is a run worse than a baseline? Paired by image, tested by photograph, all together. No torch.
 
 `read_snapshot` reads either side, `compare` judges, `promote` makes a run the baseline.
 """
 
 from __future__ import annotations
 
-from invbench.gate.baselines import BaselineError, baseline_file, find_baseline, promote
-from invbench.gate.comparison import MIN_IMAGES, TOLERANCES, compare
+from invbench.gate.baselines import (
+    BASELINES,
+    BaselineError,
+    Promotion,
+    baseline_file,
+    find_baseline,
+    promote,
+    read_baselines,
+    release_name,
+)
+from invbench.gate.comparison import compare
+from invbench.gate.identities import conditions_differ
+from invbench.gate.judging import MIN_PHOTOGRAPHS
 from invbench.gate.limits import apply_limits, read_limits, write_limits
 from invbench.gate.snapshots import Snapshot, Timing, device_slug, read_snapshot
-from invbench.gate.statistics import max_t, mean_intervals, minimum_detectable_effect
+from invbench.gate.statistics import check_alpha
 from invbench.gate.timings import Speed, compare_timings
+from invbench.gate.tolerances import DRIFTS, TOLERANCES
 from invbench.gate.verdicts import MODES, Comparison, GateReport, Mode, Verdict, write_report
 
 __all__ = [
-    "MIN_IMAGES",
+    "BASELINES",
+    "DRIFTS",
+    "MIN_PHOTOGRAPHS",
     "MODES",
     "TOLERANCES",
     "BaselineError",
     "Comparison",
     "GateReport",
     "Mode",
+    "Promotion",
     "Snapshot",
     "Speed",
     "Timing",
     "Verdict",
     "apply_limits",
     "baseline_file",
+    "check_alpha",
     "compare",
     "compare_timings",
+    "conditions_differ",
     "device_slug",
     "find_baseline",
-    "max_t",
-    "mean_intervals",
-    "minimum_detectable_effect",
     "promote",
+    "read_baselines",
     "read_limits",
     "read_snapshot",
+    "release_name",
     "write_limits",
     "write_report",
 ]

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from invbench.runs import RunStore
 
-HIGHER_IS_BETTER = {"coverage": True, "mean_width": True}
+# Coverage, and scores that no other intervals than the true ones can win (proper scores). Width is
+# none: a sampler that learnt more has narrower intervals, one that is too sure has them as well.
+OF_INTERVALS = {"coverage": True, "winkler": False, "crps": False}  # whether higher is better
 
 # A sampler this valid errs in a few single roundings to 8 bits, which another CPU may turn
 CEILINGS = {"psnr": 50.0}
@@ -89,9 +91,13 @@ def quantities(record: CaseRecord) -> dict[str, tuple[float | None, bool]]:
     """Return what limits can be set on: name -> (value, whether higher is better)."""
     found = {name: (m.mean, m.higher_is_better) for name, m in record.validity.items()}
     if record.interval:
-        found |= {
-            name: (getattr(record.interval, name), up) for name, up in HIGHER_IS_BETTER.items()
+        scores = record.interval.scores
+        measured = {
+            "coverage": record.interval.coverage,
+            "winkler": record.interval.winkler,
+            "crps": scores["crps"]["value"] if "crps" in scores else None,
         }
+        found |= {name: (measured[name], higher) for name, higher in OF_INTERVALS.items()}
     return found
 
 
@@ -114,7 +120,7 @@ def apply_limits(
         slack = limits["slack"][name]
         limit = value - slack if higher_is_better else value + slack
         passed = found is not None and (found >= limit if higher_is_better else found <= limit)
-        family = "interval" if name in HIGHER_IS_BETTER else "validity"
+        family = "interval" if name in OF_INTERVALS else "validity"
         checks.append(
             Check(
                 id=f"{family}/{name}",

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
 from invbench.runs import CaseRecord, RunStore, from_json, to_json
+from invbench.runs.records import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-BASELINE_SCHEMA = "invbench.baseline/1"
+BASELINE_SCHEMA = "invbench.baseline/2"
 TIMING_SCHEMA = "invbench.timing/1"
 SCORE_DECIMALS = 6  # the smallest tolerance is 5000 times as large
+MEAN_ERROR = 2e-6  # between a rounded mean and the mean of rounded scores, relative above 1
 TIMING_DIGITS = 6  # significant
 
 
@@ -43,9 +47,10 @@ class Snapshot:
         name: where it was read from.
         profile: of the run.
         device: slug of what scores may depend on, see `device_slug`.
-        facts: what ``run.json`` says.
+        facts: what ``run.json`` says; of a baseline, the run that was promoted last.
         cases: id -> record.
         timings: id -> timing, of the cases that were timed.
+        sources: id -> what ``run.json`` said of the run that a case of a baseline is from.
     """
 
     name: str
@@ -54,6 +59,11 @@ class Snapshot:
     facts: Mapping[str, Any]
     cases: Mapping[str, CaseRecord]
     timings: Mapping[str, Timing]
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def facts_of(self, case: str) -> Mapping[str, Any]:
+        """Return what ``run.json`` said of the run that measured a case."""
+        return self.sources.get(case, self.facts)
 
 
 def read_snapshot(path: Path) -> Snapshot:
@@ -81,23 +91,32 @@ def device_slug(environment: Mapping[str, Any]) -> str:
 
 
 def to_entry(record: CaseRecord) -> dict[str, Any]:
-    """Return a record as the JSON that a baseline holds: numbers rounded, checks left out."""
+    """Return a record as the JSON that a baseline holds: numbers rounded, checks left out.
+
+    ``digest`` is the SHA-256 of all the rest, so that an edit is noticed.
+    """
     entry: dict[str, Any] = json.loads(to_json(record))
     for part in ("validity", "interval"):
         entry[part] = _rounded(entry[part], lambda number: round(number, SCORE_DECIMALS))
     entry["throughput"] = _rounded(
         entry["throughput"], lambda number: float(f"{number:.{TIMING_DIGITS}g}")
     )
-    return entry | {"checks": [], "wall_s": 0.0}
+    entry |= {"checks": [], "wall_s": 0.0}
+    return entry | {"digest": _digest(entry)}
 
 
 def from_entry(entry: Any) -> CaseRecord:
     """Return the record that an entry holds.
 
     Raises:
-        InvalidRecordError: if it is incomplete or was edited.
+        InvalidRecordError: if it is incomplete or was edited, or a mean is not that of its scores.
     """
-    return from_json(json.dumps(entry))
+    if not isinstance(entry, dict) or entry.get("digest") != _digest(entry):
+        name = entry.get("case_id") if isinstance(entry, dict) else "an entry"
+        raise InvalidRecordError(f"{name}: does not agree with its digest; it was edited")
+    record = from_json(json.dumps(entry))
+    _check_means(record)
+    return record
 
 
 def to_timing_entry(timing: Timing) -> dict[str, Any]:
@@ -129,11 +148,38 @@ def _read_baseline(file: Path) -> Snapshot:
     raw = _read_json(file, BASELINE_SCHEMA)
     try:
         cases = {name: from_entry(entry) for name, entry in raw["cases"].items()}
-        return _snapshot(file, raw["run"], cases, _timings(raw["timings"], file))
-    except (KeyError, AttributeError) as error:
+        sources = {name: raw["runs"][entry["run"]] for name, entry in raw["cases"].items()}
+        latest = max(raw["runs"].values(), key=lambda facts: str(facts.get("created")))
+        found = _snapshot(file, latest, cases, _timings(raw["timings"], file))
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, InvalidRecordError):
+            raise InvalidRecordError(f"{file}: {error}") from error
         raise InvalidRecordError(f"{file}: not a baseline, {error} is missing") from error
-    except InvalidRecordError as error:
-        raise InvalidRecordError(f"{file}: {error}") from error
+    return replace(found, sources=sources)
+
+
+def _digest(entry: dict[str, Any]) -> str:
+    """Return the digest of an entry; which run it is from is said by the file around it."""
+    content = {key: value for key, value in entry.items() if key not in ("digest", "run")}
+    return sha256(canonical_json(content).encode()).hexdigest()
+
+
+def _check_means(record: CaseRecord) -> None:
+    """Refuse a record in which a mean is not the mean of the scores of its images."""
+    stated = {name: (metric.mean, metric.per_image) for name, metric in record.validity.items()}
+    if record.interval:
+        stated["coverage"] = record.interval.coverage, record.interval.coverage_per_image
+        if record.interval.winkler_per_image:
+            stated["winkler"] = record.interval.winkler, record.interval.winkler_per_image
+    for name, (mean, values) in stated.items():
+        finite = [value for value in values if value is not None]
+        if mean is None or len(finite) < len(values) or not finite:
+            continue
+        found = math.fsum(finite) / len(finite)
+        if abs(mean - found) > MEAN_ERROR * max(1.0, abs(found)):
+            raise InvalidRecordError(
+                f"{record.case_id}: {name} {mean:g} is not the mean of its images, {found:g}"
+            )
 
 
 def _snapshot(

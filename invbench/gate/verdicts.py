@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from invbench.gate.timings import Speed
 
-SCHEMA = "invbench.gate/1"
-METHOD = "signflip-maxT"
-FALSE_DISCOVERY_RATE = 0.1  # of the warning list
+SCHEMA = "invbench.gate/2"
+METHOD = "signflip-maxT and studentized-bootstrap-maxT over photographs"
 
 Mode = Literal["off", "warn", "regression", "noninferiority"]
 MODES: tuple[Mode, ...] = ("off", "warn", "regression", "noninferiority")
@@ -27,12 +26,21 @@ MODES: tuple[Mode, ...] = ("off", "warn", "regression", "noninferiority")
 class Verdict(StrEnum):
     """What is said of one row."""
 
-    IDENTICAL = "identical"
-    PASS = "pass"  # noqa: S105 not a password
-    IMPROVED = "improved"
-    REGRESSED = "regressed"
-    UNDERPOWERED = "underpowered"
-    INCOMPARABLE = "incomparable"
+    IDENTICAL = "identical"  # no image differs by more than another machine makes it
+    CHANGED = "changed"  # the same weights and seeds gave other scores
+    IMPROVED = "improved"  # shown to be better, or no changed image is worse
+    NO_WORSE = "no worse"  # a loss as large as the tolerance is excluded
+    UNRESOLVED = "unresolved"  # no loss was shown, and none that matters excluded
+    SUSPECT = "suspect"  # a loss was shown if differences are symmetric
+    LOST = "lost"  # single images lost far more than the others vary by
+    REGRESSED = "regressed"  # a loss was shown
+    UNDERPOWERED = "underpowered"  # too few photographs for any test
+    INCOMPARABLE = "incomparable"  # measured under other conditions, or not at all
+
+
+PASSED = (Verdict.IDENTICAL, Verdict.IMPROVED, Verdict.NO_WORSE)
+FAILED = (Verdict.REGRESSED, Verdict.LOST, Verdict.SUSPECT)
+OPEN = (Verdict.INCOMPARABLE, Verdict.UNDERPOWERED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +50,19 @@ class Comparison:
     Attributes:
         case: id.
         metric: name; "all" where the whole case cannot be compared.
-        n: images.
-        baseline: mean.
-        candidate: mean.
+        unit: of the numbers, as ``dB``.
+        n: photographs.
+        baseline: mean over images.
+        candidate: mean over images.
         estimate: by how much the mean got worse.
-        ci95: its 95 % confidence interval over images.
-        p: of the sign-flip test by itself, one-sided.
-        p_adj: adjusted for all rows tested, family-wise.
-        q: adjusted for the false discovery rate.
-        mde: the effect that this test would have found with a probability of 80 %.
+        ci95: its 95 % confidence interval over photographs.
+        p_flips: of the sign-flip test, one-sided, adjusted for all rows tested.
+        p_resampled: of the bootstrap test, likewise.
+        mde: the effect that both tests would have found with a probability of 80 %.
         tolerance: what the estimate has to exceed to matter.
+        images: those that changed or were lost, the largest loss first.
+        largest_loss: of a single image among them.
+        photographs_needed: about how many would have decided, if differences stay as they are.
         verdict: the verdict.
         reason: behind it, where the numbers do not say.
     """
@@ -60,16 +71,26 @@ class Comparison:
     metric: str
     verdict: Verdict
     reason: str | None = None
+    unit: str = ""
     n: int = 0
     baseline: float | None = None
     candidate: float | None = None
     estimate: float | None = None
     ci95: tuple[float, float] | None = None
-    p: float | None = None
-    p_adj: float | None = None
-    q: float | None = None
+    p_flips: float | None = None
+    p_resampled: float | None = None
     mde: float | None = None
     tolerance: float | None = None
+    images: tuple[str, ...] = ()
+    largest_loss: float | None = None
+    photographs_needed: int | None = None
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether something got worse by more than is tolerated: a mean, or a changed image."""
+        if self.verdict is Verdict.CHANGED:
+            return (self.largest_loss or 0.0) > (self.tolerance or 0.0)
+        return self.verdict in FAILED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +101,7 @@ class GateReport:
         baseline: where it was read from.
         candidate: where it was read from.
         mode: how it was judged.
-        alpha: family-wise error rate.
-        n_resamples: sign flips looked at.
+        alpha: family-wise error rate of either test.
         family_size: rows tested.
         rows: one for each case and metric.
         missing_cases: only in the baseline.
@@ -96,7 +116,6 @@ class GateReport:
     candidate: str
     mode: Mode
     alpha: float
-    n_resamples: int
     family_size: int
     rows: tuple[Comparison, ...]
     missing_cases: tuple[str, ...] = ()
@@ -111,36 +130,62 @@ class GateReport:
         return [row for row in self.rows if row.verdict in verdicts]
 
     @property
+    def losses(self) -> list[Comparison]:
+        """Rows that fail the gate of regressions."""
+        return [row for row in self.rows if row.is_loss]
+
+    @property
+    def slight_losses(self) -> list[Comparison]:
+        """Rows whose mean was shown to be worse, by no more than is tolerated."""
+        return [
+            row
+            for row in self.rows
+            if not row.is_loss
+            and row.p_flips is not None
+            and row.p_flips < self.alpha
+            and 0 < (row.estimate or 0.0) <= (row.tolerance or 0.0)
+        ]
+
+    @property
     def slower(self) -> list[Speed]:
         """Cases that were shown to be slower."""
         return [speed for speed in self.speeds if speed.verdict == "slower"]
 
     @property
-    def suspects(self) -> list[Comparison]:
-        """Rows that did not fail but are among the discoveries at a false rate of 10 %."""
-        return [row for row in self.rows if _is_suspect(row)]
+    def nothing_compared(self) -> bool:
+        """Whether neither a score nor a speed of the two runs was held against the other."""
+        judged = [speed for speed in self.speeds if speed.verdict != "untested"]
+        return not judged and len(self.having(Verdict.INCOMPARABLE)) == len(self.rows)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row is identical, or shown to be no worse than tolerated."""
+        shown = len(self.having(*PASSED)) == len(self.rows)
+        return shown and not self.nothing_compared and not self.slower
+
+    def fails(self, row: Comparison) -> bool:
+        """Tell whether a row by itself keeps the exit status from being 0."""
+        if self.mode in ("off", "warn"):
+            return False
+        unshown = self.mode == "noninferiority" and row.verdict is Verdict.UNRESOLVED
+        return row.is_loss or row.verdict in OPEN or unshown
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit status; a regression outranks what could not be compared.
+        """The exit status; a loss outranks what could not be compared.
 
         Where non-inferiority is asked for, a row that does not show it fails.
         """
         if self.mode in ("off", "warn"):
             return ExitCode.OK
-        if self.having(Verdict.REGRESSED) or self.slower:
+        if self.losses or self.slower:
             return ExitCode.FAILED
-        if self.mode == "noninferiority" and self.having(Verdict.UNDERPOWERED):
+        unshown = self.having(Verdict.UNRESOLVED, Verdict.UNDERPOWERED)
+        if self.mode == "noninferiority" and unshown:
             return ExitCode.FAILED
-        if not self.rows or self.having(Verdict.INCOMPARABLE, Verdict.UNDERPOWERED):
+        if self.nothing_compared or self.having(*OPEN):
             return ExitCode.INCOMPARABLE
         return ExitCode.OK
-
-
-def _is_suspect(row: Comparison) -> bool:
-    if row.verdict is Verdict.REGRESSED or row.q is None:
-        return False
-    return row.q < FALSE_DISCOVERY_RATE and (row.estimate or 0.0) > (row.tolerance or 0.0)
 
 
 def write_report(report: GateReport, path: Path) -> None:

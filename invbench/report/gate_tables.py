@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from invbench.exit_codes import ExitCode
 from invbench.gate import Verdict
+from invbench.gate.verdicts import OPEN
 from invbench.report.tables import align
 
 if TYPE_CHECKING:
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from invbench.gate import Comparison, GateReport, Speed
 
 GATE_HEADINGS = (
-    *("case", "metric", "n", "baseline", "candidate", "worse by", "95 % interval", "p adj."),
-    *("mde", "tolerated", "verdict"),
+    *("case", "metric", "photos", "baseline", "candidate", "worse by", "95 % interval"),
+    *("p flips", "p boot", "mde", "tolerated", "verdict"),
 )
 SPEED_HEADINGS = ("case", "speed", "95 % interval", "processes", "p adj.", "tolerated", "verdict")
+
+
+SHOWN_IMAGES = 3
 
 
 def gate_lines(report: GateReport, *, every_row: bool = True) -> list[str]:
@@ -26,9 +29,9 @@ def gate_lines(report: GateReport, *, every_row: bool = True) -> list[str]:
 
     Args:
         report: what to show.
-        every_row: whether to show rows that passed or are identical.
+        every_row: whether to show rows that are identical or no worse.
     """
-    quiet = () if every_row else (Verdict.PASS, Verdict.IDENTICAL)
+    quiet = () if every_row else (Verdict.NO_WORSE, Verdict.IDENTICAL)
     rows = [row for row in report.rows if row.verdict not in quiet]
     lines = align([GATE_HEADINGS, *map(_row, rows)]) if rows else []
     if report.speeds:
@@ -42,7 +45,7 @@ def gate_markdown(report: GateReport) -> str:
     if report.speeds:
         tables.append(_markdown([SPEED_HEADINGS, *map(_speed, report.speeds)]))
     points = "\n".join(f"- {line}" for line in conclusions(report))
-    return "\n\n".join([f"## Gate: {_outcome(report)}", points, *tables]) + "\n"
+    return "\n\n".join([f"## Gate: {outcome(report)}", points, *tables]) + "\n"
 
 
 def conclusions(report: GateReport) -> list[str]:
@@ -57,35 +60,66 @@ def conclusions(report: GateReport) -> list[str]:
     lines += _listed("missing in the candidate", report.missing_cases)
     lines += _listed("measured in neither", report.unmeasured_cases)
     lines += report.notes
-    suspects = [f"{row.case} {row.metric}" for row in report.suspects]
-    lines += _listed("warning, worse at a false discovery rate of 10 %", suspects)
+    slight = [f"{row.case} {row.metric} by {_amount(row)}" for row in report.slight_losses]
+    lines += _listed("worse, by no more than is tolerated", slight)
     lines += _speed_conclusions(report.speeds)
     if report.mode != "off":
-        lines.append(f"gate ({report.mode}): {_outcome(report)}")
+        lines.append(f"gate ({report.mode}): {outcome(report)}")
     return lines
 
 
-def _outcome(report: GateReport) -> str:
-    regressed = len(report.having(Verdict.REGRESSED)) + len(report.slower)
-    open_rows = len(report.having(Verdict.INCOMPARABLE, Verdict.UNDERPOWERED))
-    if regressed:
-        outcome = f"{regressed} regressed"
-    elif not report.rows:
-        outcome = "nothing was compared"
-    elif open_rows:
-        outcome = f"{open_rows} not comparable or not tested"
-    else:
-        outcome = "passed"
-    failed = report.exit_code is not ExitCode.OK
-    return f"{'FAILED, ' if failed else ''}{outcome}"
+def outcome(report: GateReport) -> str:
+    """Say in one line what was shown; only what is identical or shown no worse is called passed."""
+    unresolved = report.having(Verdict.UNRESOLVED)
+    if report.losses or report.slower:
+        return _losses(report)
+    if report.nothing_compared:
+        return "nothing compared"
+    if report.having(*OPEN):
+        counts = Counter(row.verdict for row in report.having(*OPEN))
+        return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    if report.passed and not report.rows:
+        return "passed, no slower"
+    if report.passed:
+        identical = len(report.having(Verdict.IDENTICAL)) == len(report.rows)
+        return f"passed, {'identical' if identical else 'shown no worse'}"
+    found = [f"{len(unresolved)} rows unresolved ({_worst(unresolved)})"] if unresolved else []
+    changed = report.having(Verdict.CHANGED)
+    found += [f"{len(changed)} rows changed by no more than is tolerated"] if changed else []
+    return f"no regression found; {', '.join(found)}"
+
+
+def _losses(report: GateReport) -> str:
+    """Count what got worse by its word; only what was shown is a regression."""
+    counts = Counter(str(row.verdict) for row in report.losses)
+    counts["slower"] = len(report.slower)
+    listed = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    only_suspects = set(+counts) == {str(Verdict.SUSPECT)}
+    return f"{'SUSPECT' if only_suspects else 'REGRESSED'}: {listed}"
+
+
+def _worst(rows: Sequence[Comparison]) -> str:
+    """Name the largest loss that is not excluded, in units of what is tolerated."""
+
+    def excess(row: Comparison) -> float:
+        return (row.ci95 or (0.0, 0.0))[1] / (row.tolerance or 1.0)
+
+    worst = max(rows, key=excess)
+    bound = (worst.ci95 or (0.0, 0.0))[1]
+    unit = f" {worst.unit}" if worst.unit else ""
+    return f"worst could be {bound:.3g}{unit}, {worst.metric} of {worst.case}"
+
+
+def _amount(row: Comparison) -> str:
+    return f"{row.estimate:.3g}{f' {row.unit}' if row.unit else ''}"
 
 
 def _test(report: GateReport) -> str:
     scope = "the selected cases" if report.selected else "all cases"
     if report.family_size == 0:
-        return f"no row of {scope} could be tested, or had to be"
+        return f"no row of {scope} had to be tested, or could be; positive is worse"
     return (
-        f"sign-flip max-T over {report.family_size} rows of {scope}, {report.n_resamples} flips, "
+        f"sign flips and bootstrap of photographs, {report.family_size} rows of {scope} together, "
         f"family-wise error {report.alpha:g}; positive is worse"
     )
 
@@ -103,7 +137,11 @@ def _speed_conclusions(speeds: Sequence[Speed]) -> list[str]:
 
 
 def _row(row: Comparison) -> tuple[str, ...]:
-    verdict = f"{row.verdict} ({row.reason})" if row.reason else str(row.verdict)
+    said = [row.reason] if row.reason else []
+    if row.images:
+        more = f" and {len(row.images) - SHOWN_IMAGES} more" * (len(row.images) > SHOWN_IMAGES)
+        worst = f"{_number(row.largest_loss, sign=True)} on {', '.join(row.images[:SHOWN_IMAGES])}"
+        said.append(f"{len(row.images)} images, {worst}{more}")
     return (
         row.case,
         row.metric,
@@ -112,10 +150,11 @@ def _row(row: Comparison) -> tuple[str, ...]:
         _number(row.candidate),
         _number(row.estimate, sign=True),
         _interval(row.ci95, sign=True),
-        _number(row.p_adj),
+        _number(row.p_flips),
+        _number(row.p_resampled),
         _number(row.mde),
         _number(row.tolerance),
-        verdict,
+        f"{row.verdict} ({'; '.join(said)})" if said else str(row.verdict),
     )
 
 

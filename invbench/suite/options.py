@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from invbench.gate import check_alpha
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +20,15 @@ def _option(help_text: str, *, default: Any, **arguments: Any) -> Any:
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def _error_rate(text: str) -> float:
+    """Parse a family-wise error rate that the gate can keep, or have argparse refuse it."""
+    try:
+        check_alpha(alpha := float(text))
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+    return alpha
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +105,7 @@ class Options:
         default="regression",
         choices=("off", "warn", "regression", "noninferiority"),
     )
-    alpha: float = _option("family-wise error rate of the gate", default=0.05, type=float)
+    alpha: float = _option("family-wise error rate of the gate", default=0.05, type=_error_rate)
     offline: bool = _option("never download", default=False, action="store_true")
 
 

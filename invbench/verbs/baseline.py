@@ -21,11 +21,14 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--name", help="of the file (default: the run's profile)")
     parser.add_argument(
+        "--release", metavar="NAME", help="pin the run as a release, compared with as well"
+    )
+    parser.add_argument(
         "--folder",
         type=Path,
         default=Path("fixtures", "baselines"),
         metavar="DIR",
-        help="of baselines (default: %(default)s)",
+        help="of baselines (default: %(default)s, where the gate looks)",
     )
     parser.add_argument(
         "--allow-incomplete",
@@ -36,13 +39,19 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Promote a run to the baseline, as one file to be reviewed and committed."""
-    from invbench.gate import promote
+    from invbench.gate import BASELINES, promote
 
-    file, cases = promote(
+    promotion = promote(
         arguments.run,
         arguments.folder,
         name=arguments.name,
+        release=arguments.release,
         allow_incomplete=arguments.allow_incomplete,
     )
-    say(f"{file}: baseline of {cases} cases")
+    kept = f", {len(promotion.kept)} others kept" if promotion.kept else ""
+    say(f"{promotion.file.resolve()}: baseline of {len(promotion.cases)} cases{kept}")
+    if arguments.folder == BASELINES and arguments.name is None:
+        say("`pytest benchmarks/` compares with it when it is started from this folder")
+    else:
+        say(f"compare with it by --invbench-baseline {promotion.file}")
     return ExitCode.OK

@@ -81,6 +81,39 @@ def test_coverage_may_not_exceed_an_ideal_sampler_s_band(coverage, band, passes)
     assert ("interval/coverage_excess" in {c.id for c in checked.checks}) is (band is not None)
 
 
+@pytest.mark.parametrize("name", ["winkler", "crps"])
+def test_a_score_of_the_intervals_may_fall_and_not_rise(name):
+    def judged(value):
+        plain = case_record()
+        scores = {"crps": {"value": value if name == "crps" else 0.3}}
+        winkler = value if name == "winkler" else 0.3
+        record = replace(plain, interval=replace(plain.interval, winkler=winkler, scores=scores))
+        limits = {"slack": {name: 0.02}, "tiny": {"chimle-sr16": {name: 0.3}}}
+        return check(record, limits)
+
+    assert judged(0.29).status == judged(0.319).status == "passed"
+    failed = judged(0.321)
+    assert (failed.status, failed.checks[0].id, failed.checks[0].op) == (
+        "failed",
+        f"interval/{name}",
+        "<=",
+    )
+
+
+def test_narrower_intervals_that_are_better_are_no_offence(tmp_path):
+    """What learnt more has a lower CRPS, the same coverage and narrower intervals."""
+    file, store = tmp_path / "t.toml", RunStore(tmp_path / "run")
+    file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 0.02\nwinkler = 0.02\n")
+    store.write_run({"profile": "tiny"})
+    store.write_case(case_record())
+    write_limits(file, store)
+    plain = case_record()
+    learnt = replace(plain, interval=replace(plain.interval, mean_width=0.05, winkler=0.25))
+    assert check(learnt, read_limits(file)).status == "passed"
+    too_sure = replace(plain, interval=replace(plain.interval, mean_width=0.05, winkler=0.4))
+    assert check(too_sure, read_limits(file)).status == "failed"
+
+
 def test_coverage_without_a_limit_has_none_above():
     limits = {"slack": {"psnr": 1}, "tiny": {"chimle-sr16": {"psnr": 28.0}}}
     record = case_record(coverage=1.0)
@@ -98,7 +131,7 @@ class TestFile:
         file = tmp_path / "t.toml"
         file.write_text(
             "# about\n[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\n"
-            "mean_width = 1\n\n[small.x-sr16]\npsnr = 3.0\n"
+            "winkler = 1\ncrps = 1\n\n[small.x-sr16]\npsnr = 3.0\n"
         )
         store = RunStore(tmp_path / "run")
         store.write_run({"profile": "tiny"})
@@ -107,7 +140,7 @@ class TestFile:
         assert write_limits(file, store) == 1
         limits = read_limits(file)
         assert limits["tiny"] == {
-            "chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "mean_width": 0.1}
+            "chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "winkler": 0.3}
         }
         assert limits["small"] == {"x-sr16": {"psnr": 3.0}}
         assert limits["slack"]["psnr"] == 0.5
@@ -115,7 +148,7 @@ class TestFile:
 
     def test_no_limit_hangs_on_single_roundings(self, tmp_path):
         file = tmp_path / "t.toml"
-        file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\nmean_width = 1\n")
+        file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\nwinkler = 1\n")
         store = RunStore(tmp_path / "run")
         store.write_run({"profile": "tiny"})
         store.write_case(case_record(psnr=73.0))

@@ -1,0 +1,132 @@
+"""How often does the gate raise a false alarm on differences between real models?
+
+Run: python benchmarks/studies/gate_real_differences.py
+
+In each comparison the shipped models change places at random: the scores of every case are compared
+with those of another model on the same task, for all 24 cases and all metrics at once. Differences
+are centred, so that no model is better than another on average; what is left is how models do
+differ, with its skewness, its few images that differ most, and whatever the images of a photograph
+and the metrics of a case have in common. Photographs are then drawn with replacement. The rule is
+the gate's whole rule, tolerances included. The promise: any row is called regressed in 5 % of
+comparisons or fewer. For comparison: the same if every image counted as a photograph of its own, or
+if the sign flips decided alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from gate_power import ALPHA, FLIPS, RESAMPLES, both_tests, interval, shown
+
+from invbench.gate import TOLERANCES, read_snapshot
+from invbench.gate.groups import GroupSums, sum_by_group
+from invbench.gate.identities import photographs
+from invbench.gate.scores import scores
+
+BASELINE = Path(__file__).parents[2] / "fixtures" / "baselines" / "cpu" / "tiny.json"
+
+
+def read(path):
+    """Return scores ``[n_images, n_metrics]`` by task and model, tolerances and photographs."""
+    snapshot = read_snapshot(path)
+    tasks = {}
+    for case, record in snapshot.cases.items():
+        model, _, task = case.partition("-")
+        columns = {name: column for name, column in scores(record).items() if name in TOLERANCES}
+        tasks.setdefault(task, {})[model] = np.stack(
+            [
+                np.array(column.values) * (-1 if column.higher_is_better else 1)
+                for column in columns.values()
+            ],
+            axis=1,
+        )
+        tolerances = np.array([TOLERANCES[name] for name in columns])
+    return tasks, tolerances, photographs(record), list(columns)
+
+
+def changed_places(tasks, rng):
+    """Return centred differences ``[n_images, rows]`` of every model from another."""
+    models = sorted(next(iter(tasks.values())))
+    others = np.arange(len(models))
+    while (others == np.arange(len(models))).any():
+        others = rng.permutation(len(models))
+    table = np.concatenate(
+        [
+            of_task[models[other]] - of_task[model]
+            for of_task in tasks.values()
+            for model, other in zip(models, others, strict=True)
+        ],
+        axis=1,
+    )
+    return table - table.mean(axis=0)
+
+
+def alarms(table, groups, tolerances, n, rng):
+    """Draw photographs; return whether any row is regressed, suspect by flips, or no worse."""
+    sums = sum_by_group(table, groups)
+    drawn = rng.integers(0, len(sums.sums), n)
+    resample = GroupSums(sums.sums[drawn], sums.sizes[drawn])
+    flipped, resampled = both_tests(resample, rng)
+    by_flips = (flipped.p_adjusted < ALPHA) & (resample.means > tolerances)
+    shown_worse = by_flips & (resampled.test.p_adjusted < ALPHA)
+    passes = (resampled.intervals[:, 1] < 0).mean()
+    return bool(shown_worse.any()), bool(by_flips.any()), float(passes)
+
+
+def examine(n, tasks, tolerances, groups, repeats, rng):
+    """Print one line; return whether the promise was broken."""
+    found, images = [], []
+    for _ in range(repeats):
+        table = changed_places(tasks, rng)
+        all_tolerances = np.tile(tolerances, table.shape[1] // len(tolerances))
+        found.append(alarms(table, groups, all_tolerances, n, rng))
+        # as many images, drawn with their photographs and counted one by one
+        labels = np.array(groups)
+        names = rng.choice(np.unique(labels), n)
+        rows = np.concatenate([np.flatnonzero(labels == name) for name in names])
+        flipped, resampled = both_tests(sum_by_group(table[rows]), rng)
+        p = np.maximum(flipped.p_adjusted, resampled.test.p_adjusted)
+        images.append(((p < ALPHA) & (table[rows].mean(axis=0) > all_tolerances)).any())
+    regressed, by_flips = (sum(column) for column in list(zip(*found, strict=True))[:2])
+    passes = np.mean([row[2] for row in found])
+    broken = interval(regressed, repeats)[0] > ALPHA
+    columns = (
+        f"{n:>3}",
+        shown(regressed, repeats),
+        f"{by_flips / repeats:.3f}",
+        f"{sum(images) / repeats:.3f}",
+        f"{passes:.3f}",
+        "BROKEN" if broken else "kept",
+    )
+    print(" | ".join(columns), flush=True)
+    return broken
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--baseline", type=Path, default=BASELINE, help="whose scores to use")
+    parser.add_argument("--repeats", type=int, default=1000, help="comparisons for each rate")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    start = time.process_time()
+    tasks, tolerances, groups, names = read(options.baseline)
+    rows = sum(map(len, tasks.values())) * len(names)
+    print(
+        f"{len(groups)} images of {len(set(groups))} photographs, {rows} rows: {', '.join(names)}"
+    )
+    print(f"{options.repeats} comparisons; {FLIPS} flips, {RESAMPLES} resamples")
+    print(
+        "photographs | regressed | by flips alone | images as units | no difference passes as less"
+    )
+    broken = [examine(n, tasks, tolerances, groups, options.repeats, rng) for n in (9, 12, 20, 48)]
+    print(f"{time.process_time() - start:.0f} s of CPU")
+    return int(any(broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

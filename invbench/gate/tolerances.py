@@ -1,0 +1,32 @@
+"""How much of a metric may be lost before it matters, and how much is only another machine."""
+
+from __future__ import annotations
+
+# By how much a mean may get worse: values to start from, none above the slack of thresholds.toml,
+# which has to bear other hardware too. Coverage: one in a hundred of the target's values. Winkler,
+# in units of intensity: an interval that is wider by as much costs as much. Squared error, in
+# levels of 255: what 0.25 dB is at 50 dB.
+TOLERANCES = {
+    "psnr": 0.25,
+    "squared_error": 0.04,
+    "ssim": 0.005,
+    "lpips": 0.005,
+    "lpips_random": 0.005,
+    "coverage_error": 0.01,
+    "winkler": 0.01,
+}
+
+# What the score of an image differs by if the same weights draw the same samples elsewhere: with
+# other instructions of the CPU, another number of threads, another version of torch.
+DRIFTS = {
+    "psnr": 0.05,
+    "squared_error": 0.005,
+    "ssim": 0.0005,
+    "lpips": 0.0005,
+    "lpips_random": 0.0005,
+    "coverage_error": 0.001,
+    "winkler": 0.001,
+}
+
+LOST_TOLERANCES = 8  # an image that lost more than so many tolerances,
+LOST_DEVIATIONS = 5  # and so many robust standard deviations of its row, is lost
