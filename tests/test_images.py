@@ -35,6 +35,16 @@ def test_rounding_is_to_nearest_and_not_down():
     assert to_uint8(torch.tensor([0.999 / 255, 254.6 / 255])).tolist() == [1, 255]
 
 
+def test_what_lies_between_two_levels_goes_to_the_even_one():
+    """As numpy and Pillow round; half up would brighten an image by half a level in 255 a value."""
+    between = torch.arange(255, dtype=torch.float64) + 0.5
+    halves = (between / 255).float()
+    exact = halves.mul(255) == between.float()
+    assert exact.sum() > 100
+    expected = np.rint(between.numpy())
+    assert (to_uint8(halves).numpy()[exact] == expected[exact]).all()
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

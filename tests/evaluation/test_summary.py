@@ -69,6 +69,32 @@ def test_images_of_a_photograph_widen_band_and_intervals():
     assert alone.coverage == grouped.coverage
 
 
+def test_copies_of_an_image_are_no_more_evidence():
+    """Two crops of each photograph that are alike: every interval is that of one crop."""
+    images = scored("exact")
+    groups = [str(k) for k in range(24)]
+    once = interval_record(images, groups, n_samples=20, rule="linear")
+    twice = interval_record(images * 2, groups * 2, n_samples=20, rule="linear")
+    assert twice.coverage_ci95 == pytest.approx(once.coverage_ci95)
+    for name, score in once.scores.items():
+        assert twice.scores[name] == pytest.approx(score), name
+    crops_as_photographs = interval_record(
+        images * 2, [str(k) for k in range(48)], n_samples=20, rule="linear"
+    )
+    low, high = crops_as_photographs.coverage_ci95
+    assert high - low < 0.8 * (once.coverage_ci95[1] - once.coverage_ci95[0])
+
+
+def test_the_guarantee_counts_photographs():
+    """Twelve photographs with two images each are twelve, which are too few for any claim."""
+    images = scored("exact")
+    alone = interval_record(images, [str(k) for k in range(24)], n_samples=20, rule="linear")
+    paired = interval_record(images, [str(k // 2) for k in range(24)], n_samples=20, rule="linear")
+    found = alone.calibration["guaranteed"], paired.calibration["guaranteed"]
+    assert [guarantee["n"] for guarantee in found] == [24, 12]
+    assert [guarantee["certified"] for guarantee in found] == [True, False]
+
+
 def test_a_single_photograph_has_no_confidence_interval():
     record = record_of("exact", groups=["a"] * 24)
     assert record.coverage_ci95 == (None, None)
