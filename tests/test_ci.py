@@ -107,19 +107,37 @@ def test_report_goes_to_the_summary_and_the_run_is_validated(run, tmp_path):
     assert [path.suffix for path in report.output] == [".md", ".html", ".csv"]
 
 
+COMPARE = {"RESULTS": "r", "BASELINE": "base line", "RELEASE": "", "GATE": "warn", "SELECT": ""}
+
+
 def test_compare_ends_with_its_own_status_and_shows_what_it_found(run, tmp_path):
-    variables = {"RESULTS": "r", "BASELINE": "base line", "GATE": "warn"}
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "gate.md").write_text("# gate\n")
-    status, calls = run("Compare", **variables, FAIL="compare")
+    status, calls = run("Compare", **COMPARE, FAIL="compare")
     assert status == 3
     assert (tmp_path / "summary.md").read_text() == "# gate\n"
-    assert run("Compare", **variables)[0] == 0
-    if not (ROOT / "invbench" / "verbs" / "compare.py").is_file():
-        pytest.skip("invbench compare is not there yet")
-    arguments = _parser().parse_args(calls[0][2:])
+    assert run("Compare", **COMPARE)[0] == 0
+    (arguments,) = (_parser().parse_args(call[2:]) for call in calls)
     assert (arguments.baseline, arguments.candidate) == (Path("base line"), Path("r"))
     assert (arguments.gate, arguments.markdown) == ("warn", Path("r/gate.md"))
+    assert not arguments.allow_missing
+
+
+def test_what_was_not_selected_is_not_missing(run):
+    _, calls = run("Compare", **COMPARE | {"SELECT": "mine"})
+    assert _parser().parse_args(calls[0][2:]).allow_missing
+
+
+def test_a_release_is_compared_with_as_well_and_either_fails(run, tmp_path):
+    (tmp_path / "r").mkdir()
+    for name in ("gate", "gate-release"):
+        (tmp_path / "r" / f"{name}.md").write_text(f"# {name}\n")
+    status, calls = run("Compare", **COMPARE | {"RELEASE": "re lease"})
+    arguments = [_parser().parse_args(call[2:]) for call in calls]
+    assert [found.baseline for found in arguments] == [Path("base line"), Path("re lease")]
+    assert (status, (tmp_path / "summary.md").read_text()) == (0, "# gate\n# gate-release\n")
+    for worse in ("base line", "re lease"):
+        assert run("Compare", **COMPARE | {"RELEASE": "re lease"}, FAIL=worse)[0] == 3
 
 
 def test_every_option_of_pytest_exists():
@@ -128,10 +146,10 @@ def test_every_option_of_pytest_exists():
     assert named <= {name.replace("_", "-") for name in Options.__dataclass_fields__}
 
 
-def test_every_verb_exists_or_is_being_built():
+def test_every_verb_exists():
     named = set(re.findall(r"python -m invbench (\w+)", ACTION + WORKFLOW))
     assert named == {"report", "validate", "compare"}
-    for verb in named - {"compare"}:
+    for verb in named:
         assert (ROOT / "invbench" / "verbs" / f"{verb}.py").is_file()
 
 

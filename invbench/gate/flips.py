@@ -58,7 +58,7 @@ def flip_test(
         >>> table = [[1.0, 0.1], [1.1, -0.2], [0.9, 0.1], [1.2, 0.0], [1.0, 0.0]]
         >>> result = flip_test(sum_by_group(table), generator=np.random.default_rng(0))
         >>> result.n_draws, result.p.tolist()  # 2 to the power of 5 flips; one is as extreme
-        (32, [0.03125, 0.5])
+        (32, [0.03125, 0.625])
     """
     tested = np.flatnonzero(groups.sums.any(axis=0))
     family = groups.select(tested)

@@ -16,7 +16,7 @@ from invbench.gate.identities import (
     photographs,
     same_subject,
 )
-from invbench.gate.scores import Scores, scores
+from invbench.gate.scores import MANY_INFINITE, Scores, infinite_share, scores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -160,7 +160,14 @@ def _pair_case(
 def _pairs(
     baseline: CaseRecord, candidate: CaseRecord, without: Collection[str], notes: list[str]
 ) -> Iterator[Pair | Mismatch]:
-    case, before, after = baseline.case_id, scores(baseline), scores(candidate)
+    case, shares = baseline.case_id, [infinite_share(side) for side in (baseline, candidate)]
+    exact = max(shares) > MANY_INFINITE
+    if exact:
+        listed = " and ".join(f"{share:.0%}" for share in shares)
+        notes.append(
+            f"{case}: psnr is infinite for {listed} of the samples, squared error is gated"
+        )
+    before, after = scores(baseline, exact=exact), scores(candidate, exact=exact)
     notes.extend(f"{case}: {name} is new, not compared" for name in after if name not in before)
     for name, old in before.items():
         if name in without:

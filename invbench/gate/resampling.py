@@ -71,7 +71,7 @@ def resample_test(
         ...     sum_by_group([[1.0], [1.2], [0.9], [1.1], [0.8], [1.0]]),
         ...     generator=np.random.default_rng(0),
         ... )
-        >>> found.test.p[0] < 0.01, found.intervals.round(1).tolist()
+        >>> bool(found.test.p[0] < 0.01), found.intervals.round(1).tolist()
         (True, [[0.8, 1.2]])
     """
     tested = np.flatnonzero(groups.sums.any(axis=0))

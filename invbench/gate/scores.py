@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from invbench.runs import CaseRecord, IntervalRecord
 
 
+MANY_INFINITE = 0.05  # of the samples
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """One number an image, and what has to agree for two of them to be compared.
@@ -38,12 +41,28 @@ class Scores:
         ]
 
 
-def scores(record: CaseRecord) -> dict[str, Scores]:
+def infinite_share(record: CaseRecord) -> float:
+    """Return the share of samples that reobserve exactly, whose PSNR is infinite."""
+    psnr = record.validity.get("psnr")
+    if psnr is None or not psnr.n_nonfinite:
+        return 0.0
+    n_samples = int(record.identity.get("sampling", {}).get("n_samples", 1))
+    return psnr.n_nonfinite / (psnr.n_images * n_samples)
+
+
+def scores(record: CaseRecord, *, exact: bool = False) -> dict[str, Scores]:
     """Return everything of a record that is compared by image.
+
+    Of a PSNR that is infinite for many samples the mean says where it was capped; the mean squared
+    error takes its place.
 
     Of the intervals two numbers are: how far coverage is from what exact posterior samples would
     reach, and the interval score (Winkler), which is proper and so holds width against coverage.
     Width by itself has no direction in which it gets worse.
+
+    Args:
+        record: of a case.
+        exact: whether `infinite_share` is above `MANY_INFINITE` in either run.
     """
     definitions = record.identity.get("metrics", {})
     found = {
@@ -57,6 +76,13 @@ def scores(record: CaseRecord) -> dict[str, Scores]:
         )
         for name, metric in record.validity.items()
     }
+    if exact and "psnr" in found:
+        found["squared_error"] = Scores(
+            values=record.validity["psnr"].squared_error_per_image,
+            higher_is_better=False,
+            unit="levels²",
+            definition=found.pop("psnr").definition,
+        )
     if record.interval is not None:
         found |= _interval_scores(record.interval)
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
 from invbench.runs import CaseRecord, RunStore, from_json, to_json
-from invbench.runs.records import canonical_json
+from invbench.runs.plain_json import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

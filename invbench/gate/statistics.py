@@ -85,7 +85,7 @@ def photographs_needed(
 
     Example:
         >>> photographs_needed(spread=1.0, distance=0.5, critical=3.0)
-        59
+        60
     """
     needed = (critical + float(norm.ppf(power))) * spread / distance
     return math.ceil(needed**2)

@@ -71,7 +71,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
     interval, speed = record.interval, record.throughput
     return (
         record.case_id,
-        _number(scores.get("psnr"), 2),
+        _psnr(record),
         _number(scores.get("ssim"), 3),
         _number(scores.get("lpips"), 4),
         _number(interval.coverage if interval else None, 3),
@@ -82,6 +82,15 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(speed.samples_per_second if speed else None, 1),
         record.status,
     )
+
+
+def _psnr(record: CaseRecord) -> str:
+    """Show a mean PSNR, and the share of samples that were infinite and entered it at a cap."""
+    metric = record.validity.get("psnr")
+    if metric is None or not metric.n_nonfinite:
+        return _number(metric.mean if metric else None, 2)
+    n_samples = record.identity.get("sampling", {}).get("n_samples", 1)
+    return f"{_number(metric.mean, 2)} ({metric.n_nonfinite / n_samples / metric.n_images:.0%} inf)"
 
 
 def _number(value: float | None, digits: int) -> str:

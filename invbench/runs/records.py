@@ -36,6 +36,8 @@ class MetricRecord:
         stderr: of that mean, between images.
         n_nonfinite: scores that were infinite and entered at the metric's cap.
         per_image: mean over samples for each image, in the order of the data set's ids.
+        squared_error_per_image: of a PSNR the mean squared error in levels of 255, likewise: finite
+            where samples reobserve exactly and their PSNR is infinite.
     """
 
     unit: str
@@ -46,6 +48,7 @@ class MetricRecord:
     stderr: float | None
     n_nonfinite: int
     per_image: tuple[float | None, ...]
+    squared_error_per_image: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

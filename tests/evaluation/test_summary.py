@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from invbench.data.synthetic import GaussianField
 from invbench.evaluation.scoring import score_image
-from invbench.evaluation.summary import coverage_verdict, interval_record, per_image
+from invbench.evaluation.summary import (
+    coverage_verdict,
+    interval_record,
+    per_image,
+    validity_record,
+)
 from invbench.operators import LinearGray
 from invbench.sentinels import SENTINELS, GaussianPosterior, World
 
@@ -123,3 +130,21 @@ def test_arrays_have_a_row_an_image():
 )
 def test_ends_of_the_band_belong_to_it(coverage, verdict):
     assert coverage_verdict(coverage, 0.8, 0.85) == verdict
+
+
+def test_the_squared_error_is_that_behind_each_psnr():
+    psnr = np.array([[20.0, 40.0], [100.0, 30.0]])
+    images = [
+        SimpleNamespace(validity={"psnr": row}, n_nonfinite={"psnr": int(row.max() == 100)})
+        for row in psnr
+    ]
+    metric = SimpleNamespace(name="psnr", unit="dB", higher_is_better=True, version="1")
+    record = validity_record(metric, images)
+    level = 255**2
+    expected = [level * (0.01 + 0.0001) / 2, level * 0.001 / 2]
+    assert record.squared_error_per_image == pytest.approx(expected, rel=1e-6)
+    assert record.n_nonfinite == 1
+    other = SimpleNamespace(**vars(metric) | {"name": "ssim"})
+    for image in images:
+        image.validity["ssim"], image.n_nonfinite["ssim"] = image.validity["psnr"], 0
+    assert validity_record(other, images).squared_error_per_image == ()

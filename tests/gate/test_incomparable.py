@@ -164,3 +164,48 @@ class TestFacts:
         report = compare(left, right)
         assert report.exit_code is ExitCode.OK
         assert "GPU/cu13 against GPU/cu14" in report.notes[0]
+
+
+class TestExactSamples:
+    """A PSNR that is infinite for many samples says where it was capped; errors are compared."""
+
+    def exact(self, share, error, **changes):
+        plain = record(**changes)
+        psnr = replace(
+            plain.validity["psnr"],
+            n_nonfinite=round(share * 16 * 20),
+            squared_error_per_image=tuple(error + 0.001 * i for i in range(16)),
+        )
+        return replace(plain, validity=plain.validity | {"psnr": psnr})
+
+    def judged(self, before, after):
+        return compare(snapshot("a", [before]), snapshot("b", [after]))
+
+    @pytest.mark.parametrize("share", [0.0, 0.05])
+    def test_few_leave_the_psnr(self, share):
+        report = self.judged(self.exact(0, 1.0), self.exact(share, 3.0))
+        assert row_of(report).verdict is Verdict.IDENTICAL
+        assert "squared_error" not in {row.metric for row in report.rows}
+
+    @pytest.mark.parametrize("shares", [(0.5, 0.0), (0.0, 0.5), (0.3, 0.5)])
+    def test_many_on_either_side_make_it_the_squared_error(self, shares):
+        before, after = (self.exact(share, 0.2) for share in shares)
+        report = self.judged(before, after)
+        assert row_of(report, metric="squared_error").verdict is Verdict.IDENTICAL
+        assert "psnr" not in {row.metric for row in report.rows}
+        said = f"psnr is infinite for {shares[0]:.0%} and {shares[1]:.0%} of the samples"
+        assert any(said in note for note in report.notes)
+
+    def test_the_cap_moves_no_verdict(self):
+        """One level of a few pixels turns an infinite PSNR of 100 into 60: 20 dB of nothing."""
+        before = self.exact(0.5, 0.002)
+        after = self.exact(0.4, 0.004, shift={"psnr": -20.0})
+        assert self.judged(before, after).passed
+        worse = self.judged(before, self.exact(0.4, 0.2, checkpoint="b"))
+        assert row_of(worse, metric="squared_error").verdict is Verdict.REGRESSED
+
+    def test_a_record_that_does_not_say_the_error_is_not_comparable(self):
+        before = self.exact(0.5, 0.2)
+        old = replace(before.validity["psnr"], squared_error_per_image=())
+        report = self.judged(replace(before, validity=before.validity | {"psnr": old}), before)
+        assert "0 and 16 scores of 16 images" in row_of(report, metric="squared_error").reason
