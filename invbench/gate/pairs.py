@@ -165,7 +165,7 @@ def _pairs(
     if exact:
         listed = " and ".join(f"{share:.0%}" for share in shares)
         notes.append(
-            f"{case}: psnr is infinite for {listed} of the samples, squared error is gated"
+            f"{case}: psnr is infinite for {listed} of the samples, squared error is judged"
         )
     before, after = scores(baseline, exact=exact), scores(candidate, exact=exact)
     notes.extend(f"{case}: {name} is new, not compared" for name in after if name not in before)

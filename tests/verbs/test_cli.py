@@ -82,7 +82,7 @@ def test_env_is_json(capsys):
 
 def test_limits_are_taken_from_a_run(tmp_path):
     file = tmp_path / "limits.toml"
-    file.write_text("[slack]\npsnr = 1\nlpips_random = 1\ncoverage = 1\nmean_width = 1\n")
+    file.write_text("[slack]\npsnr = 1\nlpips_random = 1\ncoverage = 1\nwinkler = 1\n")
     store = RunStore(tmp_path / "run")
     assert main(["limits", str(tmp_path / "run"), str(file)]) is ExitCode.MISSING
     store.write_run({"profile": "tiny"})
