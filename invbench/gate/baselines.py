@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from invbench.gate.snapshots import Snapshot
+    from invbench.runs import CaseRecord
 
 BASELINES = Path("fixtures", "baselines")  # below the folder that one works in, and the suite's
 RUN_FACTS = ("run_id", "created", "invbench", "profile", "environment")
@@ -86,18 +87,7 @@ def promote(
         name = release_name(snapshot.profile) if release else snapshot.profile
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise BaselineError(f"{name!r}: a baseline's name is letters, digits, '.', '_' and '-'")
-    problems = _problems(snapshot)
-    if problems and not allow_incomplete:
-        raise BaselineError(
-            f"{run}: {'; '.join(problems)}. Complete the run, or give --allow-incomplete"
-        )
-    measured = {
-        case: record
-        for case, record in snapshot.cases.items()
-        if record.status in MEASURED and record.validity
-    }
-    if not measured:
-        raise BaselineError(f"{run}: no case was measured")
+    measured = _measured(snapshot, allow_incomplete=allow_incomplete)
     file = baseline_file(folder, snapshot.device, name)
     before = read_snapshot(file) if file.is_file() else None
     kept = sorted(before.cases.keys() - measured.keys()) if before else []
@@ -106,6 +96,23 @@ def promote(
     with atomic_write(file) as stream:
         stream.write(_text(replace(snapshot, cases=measured, facts=facts), before, kept).encode())
     return Promotion(file=file, cases=tuple(sorted(measured)), kept=tuple(kept))
+
+
+def _measured(snapshot: Snapshot, *, allow_incomplete: bool) -> dict[str, CaseRecord]:
+    """Return what was measured of the cases that were asked for."""
+    problems = _problems(snapshot)
+    if problems and not allow_incomplete:
+        raise BaselineError(
+            f"{snapshot.name}: {'; '.join(problems)}. Complete the run, or give --allow-incomplete"
+        )
+    measured = {
+        case: record
+        for case, record in snapshot.cases.items()
+        if record.status in MEASURED and record.validity
+    }
+    if not measured:
+        raise BaselineError(f"{snapshot.name}: no case was measured")
+    return measured
 
 
 def release_name(profile: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from invbench.gate.pairs import Pairing
     from invbench.gate.snapshots import Snapshot
     from invbench.gate.timings import Speed
+    from invbench.gate.verdicts import Comparison
 
 
 def compare(
@@ -54,24 +55,16 @@ def compare(
     """
     check_alpha(alpha)
     pairing = pair_runs(baseline, candidate, cases=cases, without=without)
-    judged = [pair for pair in pairing.pairs if pair.metric in TOLERANCES]
-    same = [pair for pair in judged if pair.same_subject]
-    others = judge_others(
-        [pair for pair in judged if not pair.same_subject], alpha=alpha, seed=seed
-    )
-    rows = [
-        *map(judge_same, same),
-        *others,
-        *map(judge_fact, pairing.facts),
-        *map(incomparable, _mismatches(pairing, allow_missing=allow_missing)),
-        *map(incomparable, [] if allow_missing else _no_longer_timed(baseline, candidate, speeds)),
-    ]
+    rows = _judged(pairing, alpha=alpha, seed=seed)
+    rows += map(incomparable, _mismatches(pairing, allow_missing=allow_missing))
+    if not allow_missing:
+        rows += map(incomparable, _no_longer_timed(baseline, candidate, speeds))
     return GateReport(
         baseline=baseline.name,
         candidate=candidate.name,
         mode=mode,
         alpha=alpha,
-        family_size=sum(row.p_flips is not None for row in others),
+        family_size=sum(row.p_flips is not None for row in rows),
         rows=tuple(sorted(rows, key=lambda row: row.case)),
         missing_cases=tuple(pairing.missing),
         new_cases=tuple(pairing.new),
@@ -80,6 +73,17 @@ def compare(
         notes=(*pairing.notes, *_notes(baseline, candidate, without)),
         speeds=tuple(speeds),
     )
+
+
+def _judged(pairing: Pairing, *, alpha: float, seed: int) -> list[Comparison]:
+    """Return the rows of everything that can be compared."""
+    judged = [pair for pair in pairing.pairs if pair.metric in TOLERANCES]
+    others = [pair for pair in judged if not pair.same_subject]
+    return [
+        *(judge_same(pair) for pair in judged if pair.same_subject),
+        *judge_others(others, alpha=alpha, seed=seed),
+        *map(judge_fact, pairing.facts),
+    ]
 
 
 def _mismatches(pairing: Pairing, *, allow_missing: bool) -> list[Mismatch]:

@@ -93,23 +93,10 @@ def compare_timings(
         if before is None or after is None:
             speeds.append(_one_sided(case, before, after))
             continue
-        rates = (_log_rates(before, case), _log_rates(after, case))
-        difference, interval, chance = _difference(rates, (before, after), generator)
-        reason = _untested(before, after)
-        if reason is None:
+        speed, chance = _two_sided(case, before, after, generator)
+        speeds.append(speed)
+        if speed.reason is None:
             p[case] = chance
-        speeds.append(
-            Speed(
-                case=case,
-                baseline_key=before.environment_key,
-                candidate_key=after.environment_key,
-                n_processes=(len(before.seconds), len(after.seconds)),
-                ratio=float(np.exp(difference)),
-                ci95=interval,
-                tolerance=None if reason else float(np.expm1(_floor(rates[0]))),
-                reason=reason,
-            )
-        )
     adjusted = dict(zip(p, holm(list(p.values())), strict=True))
     return tuple(
         _judged(speed, float(adjusted[speed.case]), alpha) if speed.case in adjusted else speed
@@ -126,6 +113,26 @@ def _one_sided(case: str, before: Timing | None, after: Timing | None) -> Speed:
         n_processes=(len(before.seconds) if before else 0, len(after.seconds) if after else 0),
         reason=f"not timed in the {'candidate' if before else 'baseline'}",
     )
+
+
+def _two_sided(
+    case: str, before: Timing, after: Timing, generator: np.random.Generator
+) -> tuple[Speed, float]:
+    """Return the row of a case that both sides timed, not judged yet, and its p-value."""
+    rates = (_log_rates(before, case), _log_rates(after, case))
+    difference, interval, chance = _difference(rates, (before, after), generator)
+    reason = _untested(before, after)
+    speed = Speed(
+        case=case,
+        baseline_key=before.environment_key,
+        candidate_key=after.environment_key,
+        n_processes=(len(before.seconds), len(after.seconds)),
+        ratio=float(np.exp(difference)),
+        ci95=interval,
+        tolerance=None if reason else float(np.expm1(_floor(rates[0]))),
+        reason=reason,
+    )
+    return speed, chance
 
 
 def _judged(speed: Speed, p_adjusted: float, alpha: float) -> Speed:
