@@ -213,7 +213,8 @@ def _decided(
     if estimate > tolerance:
         needed = photographs_needed(spread, estimate, critical)
     else:
-        needed = photographs_needed(spread, tolerance - max(estimate, 0.0), _ONE_ROW)
+        margin = max(tolerance - estimate, 0.01 * tolerance)
+        needed = photographs_needed(spread, margin, _ONE_ROW)
     reason = f"a loss of {upper:.3g} is not excluded; about {needed} photographs would decide"
     return _row(pair, Verdict.UNRESOLVED, **numbers, photographs_needed=needed, reason=reason)
 
