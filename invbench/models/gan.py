@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from invbench.errors import UnknownNameError
 from invbench.images import from_signed, from_uint8, to_signed, to_uint8
 from invbench.networks import InputUnet, Unet, UnetConfig, initialize_xavier
-from invbench.operators import resize_bicubic
+from invbench.operators import LinearBicubic, resize_bicubic
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class UnetGanConfig:
 
 
 _NETWORKS = {
-    "tiny": UnetConfig(depth=6, channels=12),
+    "tiny": UnetConfig(depth=6, channels=12, upsample="bilinear", difference=True),
     "small": UnetConfig(depth=7, channels=24),
     "official": UnetConfig(depth=8, channels=64),
 }
@@ -77,14 +77,19 @@ def build_unet(config: UnetGanConfig) -> Unet | InputUnet:
     return generator
 
 
-def condition(observation: Tensor, *, enlarge: int) -> Tensor:
+def condition(observation: Tensor, *, enlarge: int, smoothest: bool = False) -> Tensor:
     """Turn observations ``[N, c, h, w]`` in [0, 1] into inputs ``[N, 3, H, W]`` in [-1, 1].
 
     A reduced image is enlarged by Pillow's bicubic filter on 8 bits, which clamps what the filter
-    overshoots; gray is replicated. Training and sampling both go through here.
+    overshoots; or, with ``smoothest``, to the smoothest image that is reduced to it, which is
+    where a generator that predicts the difference should begin. Gray is replicated. Training and
+    sampling both go through here.
     """
-    if enlarge != 1:
-        height, width = observation.shape[-2:]
+    height, width = observation.shape[-2:]
+    if enlarge != 1 and smoothest:
+        linear = LinearBicubic(height * enlarge, width * enlarge, enlarge)
+        observation = linear.smoothest(observation)
+    elif enlarge != 1:
         pixels = resize_bicubic(to_uint8(observation), height * enlarge, width * enlarge)
         observation = from_uint8(pixels)
     return to_signed(observation.expand(-1, 3, -1, -1))
@@ -106,8 +111,11 @@ class UnetSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        A = condition(observation, enlarge=self.config.enlarge)  # noqa: N806
-        z = randn(generators, [self.config.network.code_channels], device=observation.device)
+        sizes = self.config.network
+        A = condition(  # noqa: N806
+            observation, enlarge=self.config.enlarge, smoothest=sizes.difference
+        )
+        z = randn(generators, [sizes.code_channels], device=observation.device)
         return from_signed(self.generator(A, z))
 
 

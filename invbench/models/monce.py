@@ -57,6 +57,7 @@ class MonceConfig:
             repository that its trainer cannot reach. ``none``: all samples are the same.
         code_channels: channels of the noise map, or length of the code.
         enlarge: factor by which the observation is enlarged before the network sees it.
+        difference: whether the output is added to that, see `ResnetConfig`.
     """
 
     channels: int = 64
@@ -65,10 +66,11 @@ class MonceConfig:
     stochastic: Stochastic = "dropout"
     code_channels: int = 8
     enlarge: int = 1
+    difference: bool = False
 
 
 _SIZES = {
-    "tiny": MonceConfig(channels=24, blocks=6),
+    "tiny": MonceConfig(channels=24, blocks=6, difference=True),
     "small": MonceConfig(channels=32, blocks=9),
     "official": MonceConfig(),
 }
@@ -89,7 +91,11 @@ def build_monce(config: MonceConfig) -> ResnetGenerator | ResnetCatGenerator:
     """Build an untrained generator."""
     generator: ResnetGenerator | ResnetCatGenerator
     if config.stochastic == "resnet_cat":
-        sizes = ResnetCatConfig(channels=config.channels, code_channels=config.code_channels)
+        sizes = ResnetCatConfig(
+            channels=config.channels,
+            code_channels=config.code_channels,
+            difference=config.difference,
+        )
         generator = ResnetCatGenerator(sizes)
     else:
         generator = ResnetGenerator(
@@ -99,6 +105,7 @@ def build_monce(config: MonceConfig) -> ResnetGenerator | ResnetCatGenerator:
                 blur=config.blur,
                 noise_channels=config.code_channels if config.stochastic == "z_input" else 0,
                 dropout=config.stochastic == "dropout",
+                difference=config.difference,
             )
         )
     initialize_xavier(generator)
@@ -148,7 +155,8 @@ class MonceSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        x = condition(observation, enlarge=self.config.enlarge)
+        config = self.config
+        x = condition(observation, enlarge=config.enlarge, smoothest=config.difference)
         z = draw_noise(self.generator, generators, x.shape[-2:], device=observation.device)
         return from_signed(self.generator(x, **z))
 

@@ -36,6 +36,7 @@ class ResnetConfig:
         blur: halve and double behind a blur filter, else by strided convolutions.
         dropout: whether masks are given, see `ResnetGenerator.dropout_shapes`; weights and their
             names are the same with and without.
+        difference: whether the output is added to the input image, twice; see `UnetConfig`.
     """
 
     in_channels: int = 3
@@ -45,6 +46,7 @@ class ResnetConfig:
     blocks: int = 9
     blur: bool = True
     dropout: bool = False
+    difference: bool = False
 
 
 class ResidualBlock(nn.Module):
@@ -101,9 +103,10 @@ class ResnetGenerator(nn.Module):
             masks: a factor for each residual block's inner features, see `dropout_shapes`.
 
         Returns:
-            ``[N, out_channels, H, W]`` in [-1, 1].
+            ``[N, out_channels, H, W]`` in [-1, 1], or up to 2 from the image with ``difference``.
         """
-        return self.features(images, [len(self.model) - 1], noise, masks)[0]
+        out = self.features(images, [len(self.model) - 1], noise, masks)[0]
+        return images + 2 * out if self.config.difference else out
 
     def features(
         self,

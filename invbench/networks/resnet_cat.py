@@ -32,6 +32,7 @@ class ResnetCatConfig:
         code_channels: length of the code.
         channels: width at full size; it doubles with each of the two halvings.
         blocks: residual blocks of the encoder, and of the decoder.
+        difference: whether the output is added to the input image, twice; see `UnetConfig`.
     """
 
     in_channels: int = 3
@@ -39,6 +40,7 @@ class ResnetCatConfig:
     code_channels: int = 8
     channels: int = 64
     blocks: int = 4
+    difference: bool = False
 
 
 class LayerNorm(nn.Module):
@@ -154,7 +156,7 @@ class ResnetCatGenerator(nn.Module):
             ``[N, out_channels, H, W]`` in [-1, 1].
         """
         out: Tensor = self.dec(self.enc_content(images), codes)
-        return out
+        return images + 2 * out if self.config.difference else out
 
     def features(
         self, images: Tensor, taps: Sequence[int], codes: Tensor | None = None

@@ -44,6 +44,9 @@ class TowerConfig:
         feature_scales: factor on the features handed from one level to the next.
         chained: whether a level's mapping net reads the styles of the levels below (CHIMLE).
         upsample: whether a level doubles the size of what it hands up.
+        difference: whether what a level predicts is added to its image: to its input, or for
+            super-resolution to the smoothest enlargement of the observation. Not published;
+            colorization, which predicts chroma to add to lightness, is so without it.
     """
 
     form: Form
@@ -58,6 +61,7 @@ class TowerConfig:
     feature_scales: tuple[float, ...] = (0.1, 0.1, 0.1)
     chained: bool = True
     upsample: bool = True
+    difference: bool = False
 
     @property
     def levels(self) -> int:
@@ -168,7 +172,8 @@ class Tower(nn.Module):
 
         Args:
             inputs: image part of each level, ``[N, in_channels, H_l, W_l]``; for
-                super-resolution only the first is read.
+                super-resolution only the first is read, and with ``difference`` after it what
+                each level's prediction is added to.
             codes: ``[N, length_l]`` standard normal codes, see `code_lengths`.
         """
         outputs: list[Tensor] = []
@@ -183,7 +188,7 @@ class Tower(nn.Module):
     ) -> tuple[Tensor, Carry]:
         """Run one level on top of what the level below carried up.
 
-        super-resolution: reads the prediction below (raw, in [-1, 1]), doubles, then predicts.
+        super-resolution: reads the image below (in [-1, 1]), doubles, then predicts.
         generic: reads the input's pyramid, predicts, then doubles for the next level.
         colorization: as generic, but the last level does not double, and predicts the two colour
         channels that follow the input's lightness in the output.
@@ -223,8 +228,13 @@ class Tower(nn.Module):
             prediction = part(f"{name}_out")(features)
             features = features if last else part(f"{name}_up")(features)
 
-        colorization = config.form == "colorization"
-        output = torch.cat([image, prediction], 1) if colorization else (prediction + 1) / 2
+        if config.form == "colorization":
+            output = torch.cat([image, prediction], 1)
+        elif config.difference:
+            output = inputs[index + super_resolution] + prediction
+            prediction = 2 * output - 1
+        else:
+            output = (prediction + 1) / 2
         return output, Carry(features, prediction, (*styles, style))
 
 
@@ -256,16 +266,16 @@ def initialize(
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
             nn.init.zeros_(bias)
-    first = tower.config.in_channels
-    noise = slice(first, first + tower.config.code_channels)
+    config = tower.config
+    noise = slice(config.in_channels, config.in_channels + config.code_channels)
     for name, module in tower.named_modules():
         if isinstance(module, WeightNormConv2d):
             if "_feat." in name:
                 module.scale_inputs(noise, noise_scale)
             if name.endswith("lr_conv.0"):
                 module.weight_g.data.mul_(style_gain)
-            elif tower.config.form == "colorization" and "_out." in name:
-                module.weight_g.data.mul_(style_gain)  # begin with gray: tanh must not saturate
+            elif "_out." in name and (config.difference or config.form == "colorization"):
+                module.weight_g.data.mul_(style_gain)  # begin near the observation
             elif "_style." not in name:
                 module.weight_g.data.mul_(signal_gain)
 

@@ -44,6 +44,8 @@ class UnetConfig:
         injection: whether the code is given to all levels, or to the input alone.
         activation: nonlinearity of the way up.
         upsample: transposed convolution, or bilinear enlargement and a 3x3 convolution.
+        difference: whether the output is added to the input image, twice, so that the network
+            learns only in what the two differ. Not published.
     """
 
     depth: int
@@ -54,6 +56,7 @@ class UnetConfig:
     injection: Literal["all", "input"] = "all"
     activation: Literal["relu", "lrelu", "elu"] = "relu"
     upsample: Literal["transposed", "bilinear"] = "transposed"
+    difference: bool = False
 
     @property
     def widths(self) -> list[int]:
@@ -97,7 +100,7 @@ class Unet(nn.Module):
             masks: factors for `dropout_shapes`, outermost first; none without dropout.
 
         Returns:
-            ``[N, out_channels, H, W]`` in [-1, 1].
+            ``[N, out_channels, H, W]`` in [-1, 1], or up to 2 from the image with ``difference``.
 
         Raises:
             InvalidImagesError: if a side is no multiple of 2^depth.
@@ -120,7 +123,7 @@ class Unet(nn.Module):
                 features = features * dropped[index]
             if index > 0:
                 features = torch.cat([features, skips[index]], dim=1)
-        return features
+        return images + 2 * features if self.config.difference else features
 
     def dropout_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Return the shapes of the features that dropout may act on, outermost first.
@@ -181,7 +184,7 @@ class InputUnet(nn.Module):
         _require_divisible(images, self.config.depth)
         tiled = codes[..., None, None].expand(-1, -1, *images.shape[-2:])
         out: Tensor = self.model(torch.cat([images, tiled], dim=1))
-        return out
+        return images + 2 * out if self.config.difference else out
 
 
 def _way_up(config: UnetConfig, index: int) -> list[nn.Module]:

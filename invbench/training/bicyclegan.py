@@ -15,7 +15,6 @@ import torch
 from torch.nn import functional
 
 from invbench.images import to_signed
-from invbench.models.gan import condition
 from invbench.networks import DiscriminatorConfig, Encoder, EncoderConfig, MultiscaleDiscriminator
 from invbench.seeding import generator as seeded
 from invbench.training.gan import (
@@ -26,6 +25,7 @@ from invbench.training.gan import (
     kl_divergence,
     real_and_fake_loss,
     require_batch,
+    source_of,
     total_of,
     with_dropout,
 )
@@ -33,7 +33,7 @@ from invbench.training.gan import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from invbench.networks import InputUnet, Unet
     from invbench.training.pairs import Pairs
@@ -83,6 +83,8 @@ class BicycleOptions:
         dropout: whether the generator's dropout is on while training (the published scripts).
         learning_rate: of Adam; constant for half of the run, then falling linearly to zero.
         betas: of Adam.
+        decay: of the average of the generator's weights, see `Players`.
+        warm_up_steps: over which the learning rate rises from zero.
         encoder_form: residual blocks, or plain convolutions.
         encoder_channels: width of the encoder's first layer.
         discriminator_channels: width of the discriminators' first layer.
@@ -103,6 +105,8 @@ class BicycleOptions:
     dropout: bool = False
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    decay: float = 0.0
+    warm_up_steps: int = 0
     encoder_form: Literal["residual", "plain"] = "residual"
     encoder_channels: int = 64
     discriminator_channels: int = 64
@@ -137,20 +141,31 @@ class BicycleLearner:
         self, generator: Unet | InputUnet, pairs: Pairs, options: BicycleOptions, *, seed: int
     ) -> None:
         require_batch(pairs, options.batch_size, multiple=2)
-        self.network = generator
+        self.trained = generator
         self.pairs = pairs
         self.options = options
         self.generator = seeded(seed)
         self.generate = with_dropout(generator, self.generator) if options.dropout else generator
         networks = {"generator": generator, **self._companions(pairs.targets.shape[-1])}
-        self.players = Players(networks, learning_rate=options.learning_rate, betas=options.betas)
+        self.players = Players(
+            networks,
+            learning_rate=options.learning_rate,
+            betas=options.betas,
+            decay=options.decay,
+            warm_up_steps=options.warm_up_steps,
+        )
+
+    @property
+    def network(self) -> nn.Module:
+        """The generator to ship, see `Players.shipped`."""
+        return self.players.shipped
 
     def step(self, progress: float) -> dict[str, float]:
         """Take one step of all players; ``progress`` in [0, 1] is the part of the run over."""
         options = self.options
         target, observation = self.pairs.batch(options.batch_size, self.generator)
-        source = condition(observation, enlarge=target.shape[-1] // observation.shape[-1])
-        half, length = options.batch_size // 2, self.network.config.code_channels
+        source = source_of(self.trained, target, observation)
+        half, length = options.batch_size // 2, self.trained.config.code_channels
         noise = torch.randn(half, length, generator=self.generator)
         codes = options.latent.draw(half, length, self.generator)
         losses = self.update(
@@ -266,9 +281,9 @@ class BicycleLearner:
         """Return what a discriminator sees of a pair."""
         return torch.cat([source, image], dim=1) if self.options.conditional else image
 
-    def _companions(self, side: int) -> dict[str, torch.nn.Module]:
+    def _companions(self, side: int) -> dict[str, nn.Module]:
         """Make encoder and discriminators for targets of a side, which must be 8 * 2^n."""
-        options, generator = self.options, self.network.config
+        options, generator = self.options, self.trained.config
         encoder = EncoderConfig(
             blocks=max(1, round(log2(side / 8))),
             form=options.encoder_form,
@@ -282,10 +297,10 @@ class BicycleLearner:
             channels=options.discriminator_channels,
             layers=options.discriminator_layers,
         )
-        made: dict[str, torch.nn.Module] = {"encoder": Encoder(encoder)}
+        made: dict[str, nn.Module] = {"encoder": Encoder(encoder)}
         for name in self._judges:
             made[name] = MultiscaleDiscriminator(discriminator, scales=options.discriminator_scales)
         return {
-            name: companion(network, beside=self.network, generator=self.generator)
+            name: companion(network, beside=self.trained, generator=self.generator)
             for name, network in made.items()
         }

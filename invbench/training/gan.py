@@ -8,7 +8,9 @@ import torch
 from torch.nn import functional
 
 from invbench.errors import InvbenchError, MissingDataError
+from invbench.models.gan import condition
 from invbench.networks import Unet, draw_masks, initialize_xavier
+from invbench.training.descent import Average
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +81,9 @@ class Players:
         networks: on the device they stay on.
         learning_rate: constant for half of the run, then falling linearly to zero.
         betas: of Adam.
+        decay: of the average of the generator's weights, which is then what is shipped; 0 ships
+            the weights themselves.
+        warm_up_steps: over which the learning rate rises linearly from zero.
     """
 
     def __init__(
@@ -87,13 +92,23 @@ class Players:
         *,
         learning_rate: float,
         betas: tuple[float, float],
+        decay: float = 0.0,
+        warm_up_steps: int = 0,
     ) -> None:
         self.networks = dict(networks)
         self.learning_rate = learning_rate
+        self.warm_up_steps = warm_up_steps
+        self.average = Average(networks["generator"], decay) if decay else None
+        self.steps = 0
         self.optimizers = {
             name: torch.optim.Adam(network.parameters(), lr=learning_rate, betas=betas)
             for name, network in networks.items()
         }
+
+    @property
+    def shipped(self) -> nn.Module:
+        """The generator, with averaged weights where an average is kept."""
+        return self.average.network if self.average else self.networks["generator"]
 
     def parameters(self, *names: str) -> list[nn.Parameter]:
         """Return the parameters of the named networks."""
@@ -108,28 +123,39 @@ class Players:
 
     def step(self, *names: str, progress: float) -> None:
         """Step the named networks' optimizers, then clear their gradients."""
+        warm_up = min(1.0, (self.steps + 1) / max(1, self.warm_up_steps))
         for name in names:
             optimizer = self.optimizers[name]
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * min(1.0, 2 * (1 - progress))
+                group["lr"] = self.learning_rate * warm_up * min(1.0, 2 * (1 - progress))
             optimizer.step()
             optimizer.zero_grad()
+        if "generator" in names:
+            self.steps += 1
+            if self.average:
+                self.average.update(self.networks["generator"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return all weights and optimizer states."""
-        return {
+        state: dict[str, Any] = {
             name: {
                 "network": network.state_dict(),
                 "optimizer": self.optimizers[name].state_dict(),
             }
             for name, network in self.networks.items()
         }
+        average = self.average.network.state_dict() if self.average else None
+        return state | {"steps": self.steps, "average": average}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict`."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name]["network"])
             self.optimizers[name].load_state_dict(state[name]["optimizer"])
+        self.steps = state["steps"]
+        if self.average:
+            self.average.network.load_state_dict(state["average"])
+            self.average.updates = self.steps
 
 
 def companion(network: nn.Module, *, beside: nn.Module, generator: torch.Generator) -> nn.Module:
@@ -142,6 +168,13 @@ def companion(network: nn.Module, *, beside: nn.Module, generator: torch.Generat
     """
     initialize_xavier(network, generator=generator)
     return network.to(next(beside.parameters()).device)
+
+
+def source_of(generator: nn.Module, target: Tensor, observation: Tensor) -> Tensor:
+    """Return what a generator reads for a batch of pairs, see `models.gan.condition`."""
+    config: Any = generator.config
+    enlarge = target.shape[-1] // observation.shape[-1]
+    return condition(observation, enlarge=enlarge, smoothest=config.difference)
 
 
 def with_dropout(generator: Unet | InputUnet, noise: torch.Generator) -> Generate:

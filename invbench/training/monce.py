@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from invbench.images import to_signed
-from invbench.models.gan import condition
 from invbench.models.monce import draw_noise
 from invbench.networks import DiscriminatorConfig, PatchDiscriminator, PatchProjector
 from invbench.seeding import generator as seeded
@@ -26,13 +25,14 @@ from invbench.training.gan import (
     gan_loss,
     real_and_fake_loss,
     require_batch,
+    source_of,
     total_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from invbench.networks import ResnetCatGenerator, ResnetGenerator
     from invbench.training.pairs import Pairs
@@ -59,6 +59,8 @@ class MonceOptions:
         batch_size: images a step.
         learning_rate: of Adam; constant for half of the run, then falling linearly to zero.
         betas: of Adam.
+        decay: of the average of the generator's weights, see `Players`.
+        warm_up_steps: over which the learning rate rises from zero.
         discriminator_channels: width of the discriminator's first layer.
         discriminator_layers: its layers that halve.
     """
@@ -78,6 +80,8 @@ class MonceOptions:
     batch_size: int = 1
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    decay: float = 0.0
+    warm_up_steps: int = 0
     discriminator_channels: int = 64
     discriminator_layers: int = 3
 
@@ -123,7 +127,7 @@ class MonceLearner:
         seed: int,
     ) -> None:
         require_batch(pairs, options.batch_size)
-        self.network = generator
+        self.trained = generator
         self.pairs = pairs
         self.options = options
         self.generator = seeded(seed)
@@ -147,13 +151,20 @@ class MonceLearner:
             },
             learning_rate=options.learning_rate,
             betas=options.betas,
+            decay=options.decay,
+            warm_up_steps=options.warm_up_steps,
         )
         self.map_sizes = self._map_sizes()
+
+    @property
+    def network(self) -> nn.Module:
+        """The generator to ship, see `Players.shipped`."""
+        return self.players.shipped
 
     def step(self, progress: float) -> dict[str, float]:
         """Take one step of all players; ``progress`` in [0, 1] is the part of the run over."""
         target, observation = self.pairs.batch(self.options.batch_size, self.generator)
-        source = condition(observation, enlarge=target.shape[-1] // observation.shape[-1])
+        source = source_of(self.trained, target, observation)
         losses = self.update(source, to_signed(target), draws=self._draw(target), progress=progress)
         return {name: loss.item() for name, loss in losses.items()}
 
@@ -174,7 +185,7 @@ class MonceLearner:
         options, count = self.options, len(source)
         discriminator = self.players.networks["discriminator"]
         inputs = torch.cat([source, target]) if options.identity else source
-        generated = self.network(inputs, **draws.generated)
+        generated = self.trained(inputs, **draws.generated)
 
         # Discriminator first
         judged = 0.5 * real_and_fake_loss(
@@ -210,9 +221,9 @@ class MonceLearner:
         """Return the unweighted contrast, and that of the identity term if there is one."""
         taps = self.options.taps
         count = len(generated) // (2 if self.options.identity else 1)
-        queries = self.network.features(generated, taps, **draws.queries)
+        queries = self.trained.features(generated, taps, **draws.queries)
         with torch.no_grad():
-            keys = self.network.features(references, taps, **draws.keys)
+            keys = self.trained.features(references, taps, **draws.keys)
         project = self.players.networks["projector"]
         terms = {}
         parts = [("contrast", slice(0, count), draws.positions)]
@@ -245,7 +256,7 @@ class MonceLearner:
         rows = len(target) * (2 if self.options.identity else 1)
         passes = [
             draw_noise(
-                self.network, [self.generator] * rows, target.shape[-2:], device=target.device
+                self.trained, [self.generator] * rows, target.shape[-2:], device=target.device
             )
             for _ in range(3)
         ]
@@ -271,10 +282,10 @@ class MonceLearner:
     @torch.no_grad()
     def _map_sizes(self) -> list[int]:
         """Return the pixels of each tapped feature map."""
-        weight = next(self.network.parameters())
+        weight = next(self.trained.parameters())
         side = self.pairs.targets.shape[-1]
-        image = weight.new_zeros(1, self.network.config.in_channels, side, side)
-        noise = draw_noise(self.network, [torch.Generator()], [side, side], device=weight.device)
+        image = weight.new_zeros(1, self.trained.config.in_channels, side, side)
+        noise = draw_noise(self.trained, [torch.Generator()], [side, side], device=weight.device)
         return [
-            maps[0, 0].numel() for maps in self.network.features(image, self.options.taps, **noise)
+            maps[0, 0].numel() for maps in self.trained.features(image, self.options.taps, **noise)
         ]

@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional
 
 from invbench.images import to_signed
-from invbench.models.gan import condition
 from invbench.networks import DiscriminatorConfig, MultiscaleDiscriminator
 from invbench.seeding import generator as seeded
 from invbench.training.gan import (
@@ -19,6 +18,7 @@ from invbench.training.gan import (
     gan_loss,
     real_and_fake_loss,
     require_batch,
+    source_of,
     total_of,
     with_dropout,
 )
@@ -26,7 +26,7 @@ from invbench.training.gan import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from invbench.networks import InputUnet, Unet
     from invbench.training.pairs import Pairs
@@ -48,6 +48,8 @@ class MsganOptions:
         dropout: whether the generator's dropout is on while training.
         learning_rate: of Adam; constant for half of the run, then falling linearly to zero.
         betas: of Adam.
+        decay: of the average of the generator's weights, see `Players`.
+        warm_up_steps: over which the learning rate rises from zero.
         discriminator_channels: width of the discriminator's first layer.
         discriminator_layers: its layers that halve.
         discriminator_scales: its scales.
@@ -62,6 +64,8 @@ class MsganOptions:
     dropout: bool = False
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    decay: float = 0.0
+    warm_up_steps: int = 0
     discriminator_channels: int = 64
     discriminator_layers: int = 3
     discriminator_scales: int = 2
@@ -105,7 +109,7 @@ class MsganLearner:
         self, generator: Unet | InputUnet, pairs: Pairs, options: MsganOptions, *, seed: int
     ) -> None:
         require_batch(pairs, options.batch_size)
-        self.network = generator
+        self.trained = generator
         self.pairs = pairs
         self.options = options
         self.generator = seeded(seed)
@@ -124,14 +128,21 @@ class MsganLearner:
             {"generator": generator, "discriminator": discriminator},
             learning_rate=options.learning_rate,
             betas=options.betas,
+            decay=options.decay,
+            warm_up_steps=options.warm_up_steps,
         )
+
+    @property
+    def network(self) -> nn.Module:
+        """The generator to ship, see `Players.shipped`."""
+        return self.players.shipped
 
     def step(self, progress: float) -> dict[str, float]:
         """Take one step of both players; ``progress`` in [0, 1] is the part of the run over."""
         size = self.options.batch_size
         target, observation = self.pairs.batch(size, self.generator)
-        source = condition(observation, enlarge=target.shape[-1] // observation.shape[-1])
-        length = self.network.config.code_channels
+        source = source_of(self.trained, target, observation)
+        length = self.trained.config.code_channels
         codes = torch.randn(2, size, length, generator=self.generator).to(target.device)
         losses = self.update(source, to_signed(target), codes=codes, progress=progress)
         return {name: loss.item() for name, loss in losses.items()}

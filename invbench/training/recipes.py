@@ -8,16 +8,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from invbench.errors import ForeignCheckpointError, InvbenchError, UnknownNameError
-from invbench.evaluation import draw
 from invbench.files import atomic_write
-from invbench.images import from_uint8
 from invbench.machine import device_key
-from invbench.metrics import psnr, ssim
 from invbench.models import get_method, read_card, save_checkpoint
 from invbench.problems import get_profile, get_task
 from invbench.training import bicyclegan, divco, monce, msgan
@@ -33,6 +29,7 @@ from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatu
 from invbench.training.imle import CHIMLE_OPTIONS, CIMLE_OPTIONS, ImleLearner
 from invbench.training.loop import train
 from invbench.training.pairs import load_pairs
+from invbench.training.validation import IMAGES, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,8 +47,6 @@ if TYPE_CHECKING:
 
     Build = Callable[[Any, Any, Pairs, "Recipe"], tuple[Learner, Any]]
 
-VALIDATION_IMAGES = 16
-VALIDATION_SAMPLES = 4
 PIXEL_WEIGHT = 10.0
 
 
@@ -157,7 +152,7 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
         "minutes": round(outcome.minutes, 1),
         "seed": recipe.seed,
         "device": device_key(recipe.device, "float32"),
-        "validation": {"images": min(len(held_out), VALIDATION_IMAGES), **outcome.scores},
+        "validation": {"images": min(len(held_out), IMAGES), **outcome.scores},
         "made": datetime.now(UTC).date().isoformat(),
     }
     save_checkpoint(
@@ -230,32 +225,6 @@ def make_learner(
     if method.name not in _LEARNERS:
         raise UnknownNameError.among("trainable model", method.name, _LEARNERS)
     return _LEARNERS[method.name](network, config, pairs, recipe)
-
-
-def validate(
-    method: Method, config: Any, held_out: Pairs, network: nn.Module
-) -> Mapping[str, float]:
-    """Score a few samples of held-out photographs: validity and spread."""
-    network.eval()
-    sampler = method.sampler(network, config)
-    scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "width": []}
-    for index, pixels in enumerate(held_out.targets[:VALIDATION_IMAGES]):
-        target = from_uint8(pixels.to(held_out.device))
-        observation = held_out.task.operator(target)
-        samples = draw(
-            sampler,
-            observation[None],
-            task=held_out.task.name,
-            image_ids=[f"validation-{index}"],
-            size=(target.shape[-2], target.shape[-1]),
-            n_samples=VALIDATION_SAMPLES,
-        )[0]
-        reobservations = held_out.task.operator(samples)
-        scores["psnr"].append(float(psnr(reobservations, observation).clamp(max=100).mean()))
-        scores["ssim"].append(float(ssim(reobservations, observation).mean()))
-        scores["width"].append(float((samples.amax(dim=0) - samples.amin(dim=0)).mean()))
-    network.train()
-    return {name: round(float(np.mean(values)), 4) for name, values in scores.items()}
 
 
 def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
