@@ -120,6 +120,8 @@ OPTIONS = {
     "tiny": BicycleOptions(
         batch_size=4,
         learning_rate=1e-3,
+        decay=0.998,
+        warm_up_steps=50,
         encoder_channels=32,
         discriminator_channels=32,
         discriminator_layers=2,

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 
@@ -52,6 +54,15 @@ class Average:
         for average, weight in pairs:
             average.lerp_(weight, 1 - decay)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what continues the average."""
+        return {"network": self.network.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self.network.load_state_dict(state["network"])
+        self.updates = state["updates"]
+
 
 class Descent:
     """Adam with warm-up, late decay and clipping; the weights' average; the run's randomness."""
@@ -89,8 +100,7 @@ class Descent:
         """Return everything that continues the run exactly."""
         return {
             "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
-            "steps": self.steps,
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
         }
@@ -98,7 +108,6 @@ class Descent:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.average.updates = state["steps"]
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])

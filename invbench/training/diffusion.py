@@ -10,7 +10,7 @@ import torch
 
 from invbench.images import to_signed
 from invbench.models.diffusion import ALPHA_BARS, TIMES, as_denoiser
-from invbench.models.multispeed import PIXEL_STD, JointScore, shrunken_sigma_max
+from invbench.models.multispeed import JointScore, shrunken_sigma_max
 from invbench.models.natural import noise_spread
 from invbench.models.ndm import enlarge
 from invbench.training.descent import Descent, DescentOptions
@@ -111,7 +111,9 @@ def joint_score_loss(
     noise: tuple[Tensor, Tensor],
     emphasis: float = 0.0,
 ) -> Tensor:
-    """Return the error of both scores, weighted by ``g^2 (1 + std^2 / PIXEL_STD^2)^emphasis``.
+    """Return the error of both scores, weighted by ``g^2 (1 + std^2 / deviation^2)^emphasis``.
+
+    Deviations are those of clean pixels, see `JointScore.deviations`.
 
     The mean runs over the values of image and observation together, so that an observation of
     one channel weighs a third of one with three.
@@ -125,15 +127,13 @@ def joint_score_loss(
         emphasis: of strong noise: 0 is likelihood weighting, as published; with 1 the errors
             of a "gaussian" preconditioned network's outputs weigh the same at all times.
     """
-    parts = [(image, score.config.image), (observation, score.config.observation)]
-    stds = [process.std(times)[:, None, None, None] for _, process in parts]
-    diffused = [
-        clean + std * draw for (clean, _), std, draw in zip(parts, stds, noise, strict=True)
-    ]
+    clean, processes = (image, observation), (score.config.image, score.config.observation)
+    stds = score.stds(times)
+    diffused = [x + std * draw for x, std, draw in zip(clean, stds, noise, strict=True)]
     scaled = score.scaled(diffused[0], diffused[1], times)
     weights = [
-        process.likelihood_weight * (1 + (std / PIXEL_STD) ** 2) ** emphasis
-        for (_, process), std in zip(parts, stds, strict=True)
+        process.likelihood_weight * (1 + (std / deviation) ** 2) ** emphasis
+        for process, std, deviation in zip(processes, stds, score.deviations(times), strict=True)
     ]
     errors = [
         weight * (found + draw).square()

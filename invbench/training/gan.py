@@ -144,7 +144,7 @@ class Players:
             }
             for name, network in self.networks.items()
         }
-        average = self.average.network.state_dict() if self.average else None
+        average = self.average.state_dict() if self.average else None
         return state | {"steps": self.steps, "average": average}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -154,8 +154,7 @@ class Players:
             self.optimizers[name].load_state_dict(state[name]["optimizer"])
         self.steps = state["steps"]
         if self.average:
-            self.average.network.load_state_dict(state["average"])
-            self.average.updates = self.steps
+            self.average.load_state_dict(state["average"])
 
 
 def companion(network: nn.Module, *, beside: nn.Module, generator: torch.Generator) -> nn.Module:

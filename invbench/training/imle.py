@@ -15,13 +15,14 @@ import torch
 from invbench.images import from_uint8, to_uint8
 from invbench.models.imle import network_inputs, to_rgb
 from invbench.operators import resize_bicubic
+from invbench.training.descent import Average
 from invbench.training.distances import squared_distance
 from invbench.training.gan import require_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from invbench.networks import Carry, Tower
     from invbench.training.distances import Features
@@ -45,6 +46,8 @@ class ImleOptions:
             after an equal share. Low levels cost little and settle what high ones build on. Zero
             trains all from the start, as published; it needs supervision at every level.
         mapping_rate: factor on it for the mapping nets; published 0.01.
+        decay: of the average of the weights, which is then what is shipped; 0, as published,
+            ships the weights themselves.
         selection_size: images whose codes are searched in one pass.
     """
 
@@ -56,12 +59,13 @@ class ImleOptions:
     learning_rate: float = 1e-3
     grow_until: float = 0.0
     mapping_rate: float = 0.1
+    decay: float = 0.0
     selection_size: int = 16
 
 
 # Searching 8 whole codes costs what searching 16, 16, 8 and 4 codes of one level does.
-_BRIEF = ImleOptions(hierarchical=True, candidates=(16, 16, 8, 4), grow_until=0.5)
-_BRIEF_FLAT = ImleOptions(hierarchical=False, candidates=(8,))
+_BRIEF = ImleOptions(hierarchical=True, candidates=(16, 16, 8, 4), grow_until=0.5, decay=0.998)
+_BRIEF_FLAT = ImleOptions(hierarchical=False, candidates=(8,), decay=0.998)
 # Published for CHIMLE; for cIMLE as many whole codes as cost the same at the published sizes.
 _OFFICIAL = ImleOptions(
     hierarchical=True,
@@ -176,7 +180,8 @@ class ImleLearner:
         self, tower: Tower, pairs: Pairs, features: Features, options: ImleOptions, *, seed: int
     ) -> None:
         require_batch(pairs, options.batch_size)
-        self.network = tower
+        self.tower = tower
+        self.average = Average(tower, options.decay) if options.decay else None
         self.pairs = pairs
         self.features = features
         self.options = options
@@ -187,9 +192,14 @@ class ImleLearner:
         self.pool: tuple[Tensor, Tensor, list[Tensor]] | None = None
         self.queue: list[Tensor] = []
 
+    @property
+    def network(self) -> nn.Module:
+        """The tower to ship, with averaged weights where an average is kept."""
+        return self.average.network if self.average else self.tower
+
     def step(self, progress: float) -> dict[str, float]:
         """Take one optimizer step; ``progress`` in [0, 1] is the part of the run that is over."""
-        options, config = self.options, self.network.config
+        options, config = self.options, self.tower.config
         levels = config.levels
         if progress < options.grow_until:
             levels = 1 + int(levels * progress / options.grow_until)
@@ -206,7 +216,7 @@ class ImleLearner:
 
         # Draw the image's chosen sample closer, at every level or at the last alone
         inputs = network_inputs(observation[picked], config)
-        outputs = self.network(inputs, [code[picked] for code in codes])
+        outputs = self.tower(inputs, [code[picked] for code in codes])
         rgb = [to_rgb(output, config) for output in outputs]
         targets = target_pyramid(target[picked], [image.shape[-1] for image in rgb])
         first = 0 if options.hierarchical else len(rgb) - 1
@@ -214,6 +224,8 @@ class ImleLearner:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        if self.average:
+            self.average.update(self.tower)
         return {"loss": float(loss.detach())}
 
     def _new_pool(self, levels: int) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -228,7 +240,7 @@ class ImleLearner:
         return target, observation, [torch.cat(level) for level in zip(*chosen, strict=True)]
 
     def _search(self, target: Tensor, observation: Tensor, levels: int) -> list[Tensor]:
-        tower, options = self.network, self.options
+        tower, options = self.tower, self.options
         inputs = network_inputs(observation, tower.config)
         lengths = tower.code_lengths(*inputs[0].shape[-2:])[:levels]
         counts = options.candidates[:levels]
@@ -254,7 +266,8 @@ class ImleLearner:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that continues the run exactly."""
         return {
-            "network": self.network.state_dict(),
+            "network": self.tower.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "pool": self.pool,
@@ -263,7 +276,9 @@ class ImleLearner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
-        self.network.load_state_dict(state["network"])
+        self.tower.load_state_dict(state["network"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.pool, self.queue = state["pool"], state["queue"]

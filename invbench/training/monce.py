@@ -28,6 +28,7 @@ from invbench.training.gan import (
     source_of,
     total_of,
 )
+from invbench.training.monce_paired import PairedMonceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,8 +89,8 @@ class MonceOptions:
 
 _TINY = MonceOptions(batch_size=4, patches=64, projected_channels=64, discriminator_channels=24)
 
-OPTIONS = {
-    "tiny": replace(_TINY, learning_rate=1e-3),
+OPTIONS: dict[str, MonceOptions | PairedMonceOptions] = {
+    "tiny": PairedMonceOptions(),
     "small": replace(_TINY, patches=128),
     "official": MonceOptions(),
 }

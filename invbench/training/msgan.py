@@ -77,6 +77,8 @@ OPTIONS = {
     "tiny": MsganOptions(
         batch_size=4,
         learning_rate=1e-3,
+        decay=0.998,
+        warm_up_steps=50,
         mode_seeking_floor=0.1,
         discriminator_channels=32,
         discriminator_layers=2,

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from invbench.errors import ForeignCheckpointError, InvbenchError, UnknownNameError
+from invbench.errors import (
+    ForeignCheckpointError,
+    InvbenchError,
+    MissingDataError,
+    UnknownNameError,
+)
 from invbench.files import atomic_write
 from invbench.machine import device_key
+from invbench.metrics import load_lpips
 from invbench.models import get_method, read_card, save_checkpoint
 from invbench.problems import get_profile, get_task
 from invbench.training import bicyclegan, divco, monce, msgan
@@ -28,6 +34,7 @@ from invbench.training.diffusion import (
 from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
 from invbench.training.imle import CHIMLE_OPTIONS, CIMLE_OPTIONS, ImleLearner
 from invbench.training.loop import train
+from invbench.training.monce_paired import PairedMonceLearner
 from invbench.training.pairs import load_pairs
 from invbench.training.validation import IMAGES, validate
 
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from invbench.metrics import Lpips
     from invbench.models import Method
@@ -66,6 +73,8 @@ class Recipe:
         output: folder for the weights and their card.
         runs: folder for the state and log of the run.
         lpips: a trained LPIPS that IMLE selects and trains by; without it, by pixels.
+        trunk: AlexNet's weights, by whose features MoNCE learns; looked for as `load_lpips`
+            does where it is left out.
         note: a sentence for the card, such as where the photographs come from.
     """
 
@@ -80,6 +89,7 @@ class Recipe:
     output: Path
     runs: Path
     lpips: Lpips | None = None
+    trunk: Path | None = None
     note: str = ""
 
 
@@ -259,6 +269,26 @@ def _gan(learner: Callable[..., Learner], options: Mapping[str, Any]) -> Build:
     return build
 
 
+def _monce(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+    options = monce.OPTIONS[get_profile(recipe.profile).configuration]
+    learner: Learner
+    if isinstance(options, monce.MonceOptions):
+        learner = monce.MonceLearner(network, pairs, options, seed=recipe.seed)
+        return learner, asdict(options)
+    trunk = load_lpips(weights=recipe.trunk, offline=True, device=recipe.device)
+    if trunk.reason:
+        raise MissingDataError(f"MoNCE learns by AlexNet's features: give --trunk ({trunk.reason})")
+    learner = PairedMonceLearner(
+        network, pairs, options, seed=recipe.seed, trunk=partial(_features, trunk.model)
+    )
+    return learner, {"trunk": trunk.name, **asdict(options)}
+
+
+def _features(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """Return the feature maps of an LPIPS trunk, of images in [-1, 1]."""
+    return list(model.net(model.scaling_layer(images)))
+
+
 def _prior(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
     options = PRIOR_OPTIONS[get_profile(recipe.profile).configuration]
     return PriorLearner(network, pairs, config.prior, options, seed=recipe.seed), asdict(options)
@@ -275,7 +305,7 @@ _LEARNERS: dict[str, Build] = {
     "bicyclegan": _gan(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
     "divco": _gan(divco.DivcoLearner, divco.OPTIONS),
     "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS),
-    "monce": _gan(monce.MonceLearner, monce.OPTIONS),
+    "monce": _monce,
     "ddrm": _prior,
     "ndm": _ndm,
 }
