@@ -149,13 +149,7 @@ class BicycleLearner:
         self.generator = seeded(seed)
         self.generate = with_dropout(generator, self.generator) if options.dropout else generator
         networks = {"generator": generator, **self._companions(pairs.targets.shape[-1])}
-        self.players = Players(
-            networks,
-            learning_rate=options.learning_rate,
-            betas=options.betas,
-            decay=options.decay,
-            warm_up_steps=options.warm_up_steps,
-        )
+        self.players = Players(networks, options)
 
     @property
     def network(self) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch.nn import functional
@@ -74,34 +74,38 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=1)
 
 
+class Rates(Protocol):
+    """How networks descend, as part of a method's options; see `Players`."""
+
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102
+    @property
+    def betas(self) -> tuple[float, float]: ...  # noqa: D102
+    @property
+    def decay(self) -> float: ...  # noqa: D102
+    @property
+    def warm_up_steps(self) -> int: ...  # noqa: D102
+
+
 class Players:
     """Networks by name, each with an Adam of its own and one learning rate for all.
 
     Args:
-        networks: on the device they stay on.
-        learning_rate: constant for half of the run, then falling linearly to zero.
-        betas: of Adam.
-        decay: of the average of the generator's weights, which is then what is shipped; 0 ships
-            the weights themselves.
-        warm_up_steps: over which the learning rate rises linearly from zero.
+        networks: on the device they stay on; one of them is "generator".
+        rates: the ``learning_rate`` rises linearly from zero over ``warm_up_steps``, is constant
+            for half of the run, and then falls linearly to zero; ``betas`` are Adam's; ``decay``
+            is that of the average of the generator's weights, which is then what is shipped,
+            while 0 ships the weights themselves.
     """
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        *,
-        learning_rate: float,
-        betas: tuple[float, float],
-        decay: float = 0.0,
-        warm_up_steps: int = 0,
-    ) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], rates: Rates) -> None:
         self.networks = dict(networks)
-        self.learning_rate = learning_rate
-        self.warm_up_steps = warm_up_steps
-        self.average = Average(networks["generator"], decay) if decay else None
+        self.learning_rate = rates.learning_rate
+        self.warm_up_steps = rates.warm_up_steps
+        self.average = Average(networks["generator"], rates.decay) if rates.decay else None
         self.steps = 0
         self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), lr=learning_rate, betas=betas)
+            name: torch.optim.Adam(network.parameters(), lr=rates.learning_rate, betas=rates.betas)
             for name, network in networks.items()
         }
 

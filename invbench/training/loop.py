@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,6 +63,13 @@ class Budget:
             return min(1.0, step / self.steps)
         return min(1.0, minutes / self.minutes) if self.minutes else 1.0
 
+    def divided(self, parts: int) -> Budget:
+        """Return a part of the budget, at least one step."""
+        return Budget(
+            steps=None if self.steps is None else max(1, self.steps // parts),
+            minutes=None if self.minutes is None else self.minutes / parts,
+        )
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -80,6 +88,7 @@ def train(
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     validations: int = 10,
     save_every_seconds: float = 60.0,
+    first_save_seconds: float = 5.0,
     device: torch.device | str = "cpu",
 ) -> Outcome:
     """Run a learner through its budget, continuing from ``folder/state.pt`` if it is there.
@@ -93,6 +102,7 @@ def train(
         validate: scores the network, the last time at the end.
         validations: how often; fewer where they take long, see `VALIDATION_SHARE`.
         save_every_seconds: time between two saves of the state; a kill loses at most this.
+        first_save_seconds: time before the first.
         device: for the clock, see `Budget`.
 
     Raises:
@@ -101,10 +111,14 @@ def train(
         StorageError: if state or log cannot be written.
     """
     state = _resume(learner, folder)
+    # A budget larger than the one that was saved with makes the run younger than it was
+    state["percent"] = int(100 * budget.progress(state["step"], state["minutes"]))
+    state["validated"] = state["percent"] * validations // 100
     clock = _clock(device)
-    start, saved = clock() - 60 * state["minutes"], time.monotonic()
+    start = clock() - 60 * state["minutes"]
+    next_save = time.monotonic() + first_save_seconds
     losses: list[dict[str, float]] = []
-    bar = tqdm(total=100, desc=folder.name, unit="%", disable=None, initial=state["percent"])
+    progress = _Progress(folder.name, state["percent"])
     while (spent := budget.progress(state["step"], (clock() - start) / 60)) < 1:
         found = learner.step(spent)
         _require_finite(found, state["step"], folder)
@@ -114,8 +128,7 @@ def train(
         percent = int(100 * budget.progress(state["step"], state["minutes"]))
         if percent > state["percent"]:
             _log(folder, {**_facts(state), **_mean(losses)})
-            bar.update(percent - state["percent"])
-            bar.set_postfix(_mean(losses))
+            progress.show(percent, {**_facts(state), **_mean(losses), **state["scores"]})
             state["percent"], losses = percent, []
             due = percent * validations // 100 > state["validated"]
             affordable = state["validating"] <= VALIDATION_SHARE * state["minutes"]
@@ -126,12 +139,35 @@ def train(
                 state["validating"] += (clock() - began) / 60
                 _log(folder, {**_facts(state), **state["scores"]})
                 start = clock() - 60 * state["minutes"]
-        if time.monotonic() - saved > save_every_seconds:
+        if time.monotonic() > next_save:
             _save(learner, state, folder)
-            saved = time.monotonic()
-    bar.close()
+            next_save = time.monotonic() + save_every_seconds
+    progress.close()
     _save(learner, state, folder)
     return Outcome(state["step"], state["minutes"], state["scores"])
+
+
+class _Progress:
+    """Show how far a run is: by a bar in a terminal, and by a line a tenth elsewhere."""
+
+    def __init__(self, name: str, percent: int) -> None:
+        self.name = name
+        self.percent = percent
+        self.bar = tqdm(total=100, desc=name, unit="%", disable=None, initial=percent)
+
+    def show(self, percent: int, facts: Mapping[str, float]) -> None:
+        """Tell that a run is at ``percent``."""
+        self.bar.update(percent - self.percent)
+        self.bar.set_postfix(facts)
+        if self.bar.disable and percent // 10 > self.percent // 10:
+            values = " ".join(f"{name} {value:.4g}" for name, value in facts.items())
+            sys.stderr.write(f"{self.name} {percent} %: {values}\n")
+            sys.stderr.flush()
+        self.percent = percent
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self.bar.close()
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:

@@ -150,10 +150,7 @@ class MonceLearner:
                 name: companion(network, beside=generator, generator=self.generator)
                 for name, network in made.items()
             },
-            learning_rate=options.learning_rate,
-            betas=options.betas,
-            decay=options.decay,
-            warm_up_steps=options.warm_up_steps,
+            options,
         )
         self.map_sizes = self._map_sizes()
 

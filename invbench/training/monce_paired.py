@@ -113,13 +113,7 @@ class PairedMonceLearner:
         discriminator = companion(
             PatchDiscriminator(judge), beside=generator, generator=self.generator
         )
-        self.players = Players(
-            {"generator": generator, "discriminator": discriminator},
-            learning_rate=options.learning_rate,
-            betas=options.betas,
-            decay=options.decay,
-            warm_up_steps=options.warm_up_steps,
-        )
+        self.players = Players({"generator": generator, "discriminator": discriminator}, options)
 
     @property
     def network(self) -> nn.Module:

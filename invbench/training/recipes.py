@@ -3,58 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm.auto import tqdm
 
-from invbench.errors import (
-    ForeignCheckpointError,
-    InvbenchError,
-    MissingDataError,
-    UnknownNameError,
-)
+from invbench.errors import ForeignCheckpointError
 from invbench.files import atomic_write
 from invbench.machine import device_key
-from invbench.metrics import load_lpips
 from invbench.models import get_method, read_card, save_checkpoint
 from invbench.problems import get_profile, get_task
-from invbench.training import bicyclegan, divco, monce, msgan
 from invbench.training.cards import write_card
 from invbench.training.curves import plot_run
-from invbench.training.diffusion import (
-    NDM_OPTIONS,
-    PRIOR_OPTIONS,
-    NdmLearner,
-    PriorLearner,
-)
-from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
-from invbench.training.imle import CHIMLE_OPTIONS, CIMLE_OPTIONS, ImleLearner
+from invbench.training.learners import make_learner
 from invbench.training.loop import train
-from invbench.training.monce_paired import PairedMonceLearner
 from invbench.training.pairs import load_pairs
 from invbench.training.validation import IMAGES, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import Tensor, nn
-
-    from invbench.metrics import Lpips
-    from invbench.models import Method
-    from invbench.training.distances import Features
-    from invbench.training.imle import ImleOptions
-    from invbench.training.loop import Budget, Learner
+    from invbench.metrics.weights import Net
+    from invbench.training.loop import Budget
     from invbench.training.pairs import Pairs
-    from invbench.training.plan import PlannedRun
-
-    Build = Callable[[Any, Any, Pairs, "Recipe"], tuple[Learner, Any]]
-
-PIXEL_WEIGHT = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +46,9 @@ class Recipe:
         device: where.
         output: folder for the weights and their card.
         runs: folder for the state and log of the run.
-        lpips: a trained LPIPS that IMLE selects and trains by; without it, by pixels.
+        lpips_net: whose trunk the next are weights of.
+        lpips_weights: of the trained LPIPS that IMLE selects and trains by; without them, it
+            does so by pixels.
         trunk: AlexNet's weights, by whose features MoNCE learns; looked for as `load_lpips`
             does where it is left out.
         note: a sentence for the card, such as where the photographs come from.
@@ -88,7 +64,8 @@ class Recipe:
     device: torch.device
     output: Path
     runs: Path
-    lpips: Lpips | None = None
+    lpips_net: Net = "alex"
+    lpips_weights: Path | None = None
     trunk: Path | None = None
     note: str = ""
 
@@ -178,25 +155,6 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     return Trained(path, card)
 
 
-def run_plan(
-    runs: Sequence[PlannedRun], recipe_of: Callable[[PlannedRun], Recipe]
-) -> Iterator[tuple[PlannedRun, Trained | InvbenchError]]:
-    """Train run after run, keeping what is there; one that fails does not stop the others.
-
-    Args:
-        runs: see `training.plan.plan_runs`.
-        recipe_of: how a run is trained.
-
-    Yields:
-        Each run with what became of it.
-    """
-    for run in tqdm(runs, desc="runs", unit="run", disable=None):
-        try:
-            yield run, run_recipe(recipe_of(run), keep=True)
-        except InvbenchError as error:
-            yield run, error
-
-
 def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
     """Return the card of a checkpoint that needs no more training."""
     if not path.exists():
@@ -224,19 +182,6 @@ def _claim(folder: Path, made_by: Mapping[str, Any]) -> None:
         stream.write(json.dumps(made_by, indent=1).encode())
 
 
-def make_learner(
-    method: Method, network: nn.Module, config: Any, pairs: Pairs, recipe: Recipe
-) -> tuple[Learner, dict[str, Any]]:
-    """Build a method's learner with the options of its recipe, and say what they are.
-
-    Raises:
-        UnknownNameError: if the method cannot be trained.
-    """
-    if method.name not in _LEARNERS:
-        raise UnknownNameError.among("trainable model", method.name, _LEARNERS)
-    return _LEARNERS[method.name](network, config, pairs, recipe)
-
-
 def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
     task = get_task(recipe.task)
     if recipe.validation is None:
@@ -244,68 +189,3 @@ def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
     pairs, _ = load_pairs(recipe.images, task=task, size=size, device=recipe.device)
     held_out, _ = load_pairs(recipe.validation, task=task, size=size, device=recipe.device)
     return pairs, held_out
-
-
-def _imle(options: Mapping[str, ImleOptions]) -> Build:
-    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-        chosen = options[get_profile(recipe.profile).configuration]
-        features: Features = PixelFeatures()
-        if recipe.lpips is not None:
-            perceptual = LpipsFeatures(
-                recipe.lpips.model, name=recipe.lpips.name, smallest=recipe.lpips.smallest_side
-            )
-            features = SumOfFeatures(perceptual, features, second_weight=PIXEL_WEIGHT)
-        learner = ImleLearner(network, pairs, features, chosen, seed=recipe.seed)
-        return learner, {"distance": features.name, **asdict(chosen)}
-
-    return build
-
-
-def _gan(learner: Callable[..., Learner], options: Mapping[str, Any]) -> Build:
-    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-        chosen = options[get_profile(recipe.profile).configuration]
-        return learner(network, pairs, chosen, seed=recipe.seed), asdict(chosen)
-
-    return build
-
-
-def _monce(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = monce.OPTIONS[get_profile(recipe.profile).configuration]
-    learner: Learner
-    if isinstance(options, monce.MonceOptions):
-        learner = monce.MonceLearner(network, pairs, options, seed=recipe.seed)
-        return learner, asdict(options)
-    trunk = load_lpips(weights=recipe.trunk, offline=True, device=recipe.device)
-    if trunk.reason:
-        raise MissingDataError(f"MoNCE learns by AlexNet's features: give --trunk ({trunk.reason})")
-    learner = PairedMonceLearner(
-        network, pairs, options, seed=recipe.seed, trunk=partial(_features, trunk.model)
-    )
-    return learner, {"trunk": trunk.name, **asdict(options)}
-
-
-def _features(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """Return the feature maps of an LPIPS trunk, of images in [-1, 1]."""
-    return list(model.net(model.scaling_layer(images)))
-
-
-def _prior(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = PRIOR_OPTIONS[get_profile(recipe.profile).configuration]
-    return PriorLearner(network, pairs, config.prior, options, seed=recipe.seed), asdict(options)
-
-
-def _ndm(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = NDM_OPTIONS[get_profile(recipe.profile).configuration]
-    return NdmLearner(network, pairs, config, options, seed=recipe.seed), asdict(options)
-
-
-_LEARNERS: dict[str, Build] = {
-    "chimle": _imle(CHIMLE_OPTIONS),
-    "cimle": _imle(CIMLE_OPTIONS),
-    "bicyclegan": _gan(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
-    "divco": _gan(divco.DivcoLearner, divco.OPTIONS),
-    "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS),
-    "monce": _monce,
-    "ddrm": _prior,
-    "ndm": _ndm,
-}
