@@ -117,7 +117,9 @@ class ResnetGenerator(nn.Module):
     ) -> list[Tensor]:
         """Return the outputs of the modules numbered ``taps``, in increasing order.
 
-        Number 0 is the padded input; of that, only the image's channels are returned.
+        Number 0 is the padded input; of that, only the image's channels are returned. The
+        published activation works in place, so an output that an activation follows is returned
+        activated, unless it is the last one asked for, after which nothing runs.
         """
         features = images if noise is None else torch.cat([images, noise], dim=1)
         remaining = list(masks)
@@ -127,6 +129,8 @@ class ResnetGenerator(nn.Module):
                 features = module(features, remaining.pop(0))
             else:
                 features = module(features)
+            if isinstance(module, nn.ReLU) and index - 1 in taps:
+                found[-1] = features
             if index in taps:
                 found.append(features[:, : self.config.in_channels] if index == 0 else features)
         return found

@@ -64,8 +64,11 @@ class ImleOptions:
 
 
 # Searching 8 whole codes costs what searching 16, 16, 8 and 4 codes of one level does.
-_BRIEF = ImleOptions(hierarchical=True, candidates=(16, 16, 8, 4), grow_until=0.5, decay=0.998)
-_BRIEF_FLAT = ImleOptions(hierarchical=False, candidates=(8,), decay=0.998)
+# Small pools: the first one is searched before anything has been learned.
+_BRIEF = ImleOptions(
+    hierarchical=True, candidates=(16, 16, 8, 4), pool_size=32, grow_until=0.5, decay=0.998
+)
+_BRIEF_FLAT = ImleOptions(hierarchical=False, candidates=(8,), pool_size=32, decay=0.998)
 # Published for CHIMLE; for cIMLE as many whole codes as cost the same at the published sizes.
 _OFFICIAL = ImleOptions(
     hierarchical=True,

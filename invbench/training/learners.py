@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import MissingDataError, UnknownNameError
@@ -64,9 +65,14 @@ def _imle(options: Mapping[str, ImleOptions]) -> Build:
     return build
 
 
-def _gan(learner: Callable[..., Learner], options: Mapping[str, Any]) -> Build:
+def _gan(
+    learner: Callable[..., Learner],
+    options: Mapping[str, Any],
+    by_task: Mapping[tuple[str, str], Any] = MappingProxyType({}),
+) -> Build:
     def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-        chosen = options[get_profile(recipe.profile).configuration]
+        configuration = get_profile(recipe.profile).configuration
+        chosen = by_task.get((configuration, recipe.task), options[configuration])
         return learner(network, pairs, chosen, seed=recipe.seed), asdict(chosen)
 
     return build
@@ -107,7 +113,7 @@ _LEARNERS: dict[str, Build] = {
     "cimle": _imle(CIMLE_OPTIONS),
     "bicyclegan": _gan(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
     "divco": _gan(divco.DivcoLearner, divco.OPTIONS),
-    "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS),
+    "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS, msgan.BY_TASK),
     "monce": _monce,
     "ddrm": _prior,
     "ndm": _ndm,

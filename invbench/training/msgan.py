@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -86,6 +86,11 @@ OPTIONS = {
     "small": MsganOptions(batch_size=8, discriminator_channels=32),
     "official": MsganOptions(),
 }
+
+
+# Gray leaves less open than a small image does: at the full weight samples of colorization differ
+# by twice as much as photographs of one gray image do.
+BY_TASK = {("tiny", "colorization"): replace(OPTIONS["tiny"], mode_seeking_weight=0.2)}
 
 
 def mode_seeking_ratio(images: Tensor, codes: Tensor) -> Tensor:

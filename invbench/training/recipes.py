@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -104,7 +104,9 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     method, profile = get_method(recipe.model), get_profile(recipe.profile)
     config = method.configure(recipe.task, profile.configuration)
     stem = method.stem(recipe.task, profile.configuration)
-    pairs, held_out = _load(recipe, profile.sizes[recipe.task])
+    pairs, held_out = _load(
+        recipe.images, recipe.validation, recipe.task, profile.sizes[recipe.task], recipe.device
+    )
     torch.manual_seed(recipe.seed)
     network = method.build(config).to(recipe.device).to(memory_format=torch.channels_last)
     learner, settings = make_learner(method, network, config, pairs, recipe)
@@ -182,10 +184,12 @@ def _claim(folder: Path, made_by: Mapping[str, Any]) -> None:
         stream.write(json.dumps(made_by, indent=1).encode())
 
 
-def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
-    task = get_task(recipe.task)
-    if recipe.validation is None:
-        return load_pairs(recipe.images, task=task, size=size, device=recipe.device, hold_out=0.05)
-    pairs, _ = load_pairs(recipe.images, task=task, size=size, device=recipe.device)
-    held_out, _ = load_pairs(recipe.validation, task=task, size=size, device=recipe.device)
-    return pairs, held_out
+@lru_cache(maxsize=4)
+def _load(
+    images: Path, validation: Path | None, task: str, size: int, device: torch.device
+) -> tuple[Pairs, Pairs]:
+    """Read photographs; the runs of a plan share them."""
+    load = partial(load_pairs, task=get_task(task), size=size, device=device)
+    if validation is None:
+        return load(images, hold_out=0.05)
+    return load(images)[0], load(validation)[0]

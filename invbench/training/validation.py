@@ -8,7 +8,7 @@ spread alone is easy to have, and so is a small error of samples that are all th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from invbench.data.synthetic import GaussianField
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from invbench.models import Method, Sampler
     from invbench.training.pairs import Pairs
 
-IMAGES = 16
+IMAGES = 12
 SAMPLES = 4
 REFERENCE_SAMPLES = 16
 SCORES = ("psnr", "ssim", "width", "crps", "skill")
@@ -98,6 +98,7 @@ def validate(
     return {name: round(value, 4) for name, value in found.items()}
 
 
+@lru_cache(maxsize=8)
 def reference_crps(held_out: Pairs, images: int = IMAGES) -> float:
     """Return the mean CRPS of the reference on the first photographs."""
     sampler = reference_sampler(held_out.task.name, held_out.targets.shape[-1])

@@ -1,6 +1,7 @@
 """Losses of BicycleGAN, MSGAN and DivCo, and the optimizers behind them."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,9 +88,10 @@ class TestCodes:
 
 
 class TestPlayers:
-    def make(self):
+    def make(self, **changes):
         networks = {"first": torch.nn.Linear(2, 1), "second": torch.nn.Linear(2, 1)}
-        return Players(networks, learning_rate=1e-3, betas=(0.5, 0.999))
+        rates = {"learning_rate": 1e-3, "betas": (0.5, 0.999), "decay": 0, "warm_up_steps": 0}
+        return Players(networks, SimpleNamespace(**rates | changes))
 
     def test_gradient_goes_to_the_named_networks_only(self):
         players = self.make()
@@ -105,6 +107,17 @@ class TestPlayers:
         players = self.make()
         players.step("first", progress=progress)
         assert players.optimizers["first"].param_groups[0]["lr"] == pytest.approx(rate)
+
+    def test_rate_rises_over_the_first_steps_of_the_generator(self):
+        players = self.make(warm_up_steps=4)
+        players.networks["generator"] = players.networks.pop("first")
+        players.optimizers["generator"] = players.optimizers.pop("first")
+        rates = []
+        for _ in range(5):
+            for name in ("generator", "second"):
+                players.step(name, progress=0)
+            rates.append(players.optimizers["generator"].param_groups[0]["lr"])
+        assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
 
     def test_gradients_are_cleared_after_a_step(self):
         players = self.make()

@@ -368,6 +368,29 @@ class TestLearner:
         assert learner.network is learner.players.networks["generator"]
 
 
+class TestAverage:
+    def test_ships_the_average_and_trains_the_weights(self):
+        learner = bicycle(decay=0.9)
+        trained, shipped = learner.players.networks["generator"], learner.network
+        before = trained.state_dict()["model.up.1.weight"].clone()
+        learner.step(0.0)
+        after = trained.state_dict()["model.up.1.weight"]
+        # The first decay is (1 + 1) / (10 + 1)
+        expected = before + (1 - 2 / 11) * (after - before)
+        torch.testing.assert_close(shipped.state_dict()["model.up.1.weight"], expected)
+        assert not torch.equal(after, expected)
+
+    def test_continues_exactly(self, tmp_path):
+        first, second = bicycle(decay=0.9), bicycle(decay=0.9)
+        first.step(0.0)
+        torch.save(first.state_dict(), tmp_path / "state.pt")
+        second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        for learner in (first, second):
+            learner.step(0.1)
+        pairs = zip(first.network.parameters(), second.network.parameters(), strict=True)
+        assert all(torch.equal(*pair) for pair in pairs)
+
+
 class TestRefusals:
     def test_too_few_targets(self):
         with pytest.raises(MissingDataError, match="4 targets do not fill a batch of 8"):
