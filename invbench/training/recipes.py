@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from invbench.training.pairs import Pairs
 
 
+SHORT_MINUTES = 5.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run.
@@ -127,6 +130,7 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
         recipe.budget,
         folder=folder,
         validate=partial(validate, method, config, held_out) if len(held_out) else None,
+        validations=_validations(recipe.budget),
         device=recipe.device,
     )
     card = {
@@ -155,6 +159,11 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     write_card(path.with_suffix(".md"), stem, card)
     plot_run(folder)
     return Trained(path, card)
+
+
+def _validations(budget: Budget) -> int:
+    """Return how often to validate: in a short run, which it would prolong, at the end alone."""
+    return 1 if budget.minutes is not None and budget.minutes < SHORT_MINUTES else 10
 
 
 def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
