@@ -116,7 +116,7 @@ def train(
     state["validated"] = state["percent"] * validations // 100
     clock = _clock(device)
     start = clock() - 60 * state["minutes"]
-    next_save = time.monotonic() + first_save_seconds
+    next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
     losses: list[dict[str, float]] = []
     progress = _Progress(folder.name, state["percent"])
     while (spent := budget.progress(state["step"], (clock() - start) / 60)) < 1:

@@ -23,7 +23,7 @@ from invbench.problems.tasks import get_task
 from invbench.training import msgan
 from invbench.training.curves import plot_run
 from invbench.training.diffusion import PRIOR_OPTIONS, PriorOptions
-from invbench.training.loop import Budget
+from invbench.training.loop import Budget, read_log
 from invbench.training.loop import train as loop
 from invbench.training.msgan import MsganOptions
 from invbench.training.pairs import Pairs
@@ -96,6 +96,19 @@ class TestTrainAll:
         states = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
         assert states[1:] == ["kept", "trained"]
         assert (images.parent / "weights" / "ddrm-64.safetensors").stat().st_mtime_ns == before
+
+    def test_trains_side_by_side_in_rounds(self, images, capsys):
+        given = ("--all", "--steps", "2", "--jobs", "2", "--rounds", "2", "--threads", "1")
+        assert train(images, *given) is ExitCode.OK
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+        steps = {"ddrm-64": "4", "msgan-decompression": "2"}
+        assert {line[0]: line[-6] for line in lines} == steps
+        for stem, count in steps.items():
+            log = read_log(images.parent / "runs" / f"{stem}-tiny")
+            assert [line["step"] for line in log if "skill" in line] == [
+                int(count) // 2,
+                int(count),
+            ]
 
     def test_of_other_seeds_and_budgets_are_not_the_same(self, images, capsys):
         assert train(images) is ExitCode.OK
