@@ -119,7 +119,7 @@ def train(
     next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
     losses: list[dict[str, float]] = []
     progress = _Progress(folder.name, state["percent"])
-    while (spent := budget.progress(state["step"], (clock() - start) / 60)) < 1:
+    while (spent := budget.progress(state["step"], state["minutes"])) < 1:
         found = learner.step(spent)
         _require_finite(found, state["step"], folder)
         losses.append(found)
