@@ -36,7 +36,6 @@ _SMALL_SIZES = {
         blocks=2,
         map_channels=16,
         latent_channels=32,
-        difference=True,
     ),
     "small": TowerConfig(
         form="generic",
