@@ -123,7 +123,7 @@ class ResnetGenerator(nn.Module):
         """
         features = images if noise is None else torch.cat([images, noise], dim=1)
         remaining = list(masks)
-        found = []
+        found: list[Tensor] = []
         for index, module in enumerate(self.model[: max(taps) + 1]):
             if isinstance(module, ResidualBlock) and remaining:
                 features = module(features, remaining.pop(0))
