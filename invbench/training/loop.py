@@ -110,41 +110,86 @@ def train(
         CorruptCheckpointError: if the state cannot be read.
         StorageError: if state or log cannot be written.
     """
-    state = _resume(learner, folder)
-    # A budget larger than the one that was saved with makes the run younger than it was
-    state["percent"] = int(100 * budget.progress(state["step"], state["minutes"]))
-    state["validated"] = state["percent"] * validations // 100
-    clock = _clock(device)
-    start = clock() - 60 * state["minutes"]
+    run = _Run(learner, budget, folder, _clock(device), validations)
     next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
-    losses: list[dict[str, float]] = []
-    progress = _Progress(folder.name, state["percent"])
-    while (spent := budget.progress(state["step"], state["minutes"])) < 1:
-        found = learner.step(spent)
-        _require_finite(found, state["step"], folder)
-        losses.append(found)
-        state["step"] += 1
-        state["minutes"] = (clock() - start) / 60
-        percent = int(100 * budget.progress(state["step"], state["minutes"]))
-        if percent > state["percent"]:
-            _log(folder, {**_facts(state), **_mean(losses)})
-            progress.show(percent, {**_facts(state), **_mean(losses), **state["scores"]})
-            state["percent"], losses = percent, []
-            due = percent * validations // 100 > state["validated"]
-            affordable = state["validating"] <= VALIDATION_SHARE * state["minutes"]
-            if validate and due and (affordable or percent == 100):
-                began = clock()
-                state["validated"] = percent * validations // 100
-                state["scores"] = dict(validate(learner.network))
-                state["validating"] += (clock() - began) / 60
-                _log(folder, {**_facts(state), **state["scores"]})
-                start = clock() - 60 * state["minutes"]
+    while run.spent < 1:
+        if run.step() and validate and run.validation_is_due():
+            run.score(validate)
         if time.monotonic() > next_save:
-            _save(learner, state, folder)
+            run.save()
             next_save = time.monotonic() + save_every_seconds
-    progress.close()
-    _save(learner, state, folder)
-    return Outcome(state["step"], state["minutes"], state["scores"])
+    run.progress.close()
+    run.save()
+    return Outcome(run.state["step"], run.state["minutes"], run.state["scores"])
+
+
+class _Run:
+    """A learner on its way through a budget; ``state`` is what is saved beside the learner's."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        budget: Budget,
+        folder: Path,
+        clock: Callable[[], float],
+        validations: int,
+    ) -> None:
+        self.learner = learner
+        self.budget = budget
+        self.folder = folder
+        self.clock = clock
+        self.validations = validations
+        self.state = _resume(learner, folder)
+        # A budget larger than the one that was saved with makes the run younger than it was
+        self.state["percent"] = int(100 * self.spent)
+        self.state["validated"] = self.state["percent"] * validations // 100
+        self.start = clock() - 60 * self.state["minutes"]
+        self.losses: list[dict[str, float]] = []
+        self.progress = _Progress(folder.name, self.state["percent"])
+
+    @property
+    def spent(self) -> float:
+        """The part of the budget that is spent."""
+        return self.budget.progress(self.state["step"], self.state["minutes"])
+
+    def step(self) -> bool:
+        """Take a step, and tell whether it completed another hundredth, which is then logged."""
+        state = self.state
+        self.losses.append(self.learner.step(self.spent))
+        _require_finite(self.losses[-1], state["step"], self.folder)
+        state["step"] += 1
+        state["minutes"] = (self.clock() - self.start) / 60
+        percent = int(100 * self.spent)
+        if percent == state["percent"]:
+            return False
+        line = {**_facts(state), **_mean(self.losses)}
+        _log(self.folder, line)
+        self.progress.show(percent, {**line, **state["scores"]})
+        state["percent"], self.losses = percent, []
+        return True
+
+    def validation_is_due(self) -> bool:
+        """Tell whether it is time for a validation, and what those before took allows one."""
+        state = self.state
+        due: bool = state["percent"] * self.validations // 100 > state["validated"]
+        affordable: bool = state["validating"] <= VALIDATION_SHARE * state["minutes"]
+        return due and (affordable or state["percent"] == 100)
+
+    def score(self, validate: Callable[[nn.Module], Mapping[str, float]]) -> None:
+        """Validate and log the scores; the time this takes does not count as training."""
+        state, began = self.state, self.clock()
+        state["validated"] = state["percent"] * self.validations // 100
+        state["scores"] = dict(validate(self.learner.network))
+        state["validating"] += (self.clock() - began) / 60
+        _log(self.folder, {**_facts(state), **state["scores"]})
+        self.start = self.clock() - 60 * state["minutes"]
+
+    def save(self) -> None:
+        """Save all that continues the run, and how much of the log belongs to it."""
+        log = self.folder / "log.jsonl"
+        self.state["log"] = log.stat().st_size if log.exists() else 0
+        with atomic_write(self.folder / "state.pt") as stream:
+            torch.save({"learner": self.learner.state_dict(), "loop": self.state}, stream)
 
 
 class _Progress:
@@ -195,13 +240,6 @@ def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
     with (folder / "log.jsonl").open("r+b") as stream:
         stream.truncate(state["log"])
     return state
-
-
-def _save(learner: Learner, state: dict[str, Any], folder: Path) -> None:
-    log = folder / "log.jsonl"
-    state["log"] = log.stat().st_size if log.exists() else 0
-    with atomic_write(folder / "state.pt") as stream:
-        torch.save({"learner": learner.state_dict(), "loop": state}, stream)
 
 
 def _clock(device: torch.device | str) -> Callable[[], float]:

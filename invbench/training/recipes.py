@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from torch import nn
+
     from invbench.metrics.weights import Net
-    from invbench.training.loop import Budget
+    from invbench.models import Method
+    from invbench.training.loop import Budget, Outcome
     from invbench.training.pairs import Pairs
 
 
@@ -107,11 +110,10 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     method, profile = get_method(recipe.model), get_profile(recipe.profile)
     config = method.configure(recipe.task, profile.configuration)
     stem = method.stem(recipe.task, profile.configuration)
-    pairs, held_out = _load(
-        recipe.images, recipe.validation, recipe.task, profile.sizes[recipe.task], recipe.device
-    )
+    size, device = profile.sizes[recipe.task], recipe.device
+    pairs, held_out = _load(recipe.images, recipe.validation, recipe.task, size, device)
     torch.manual_seed(recipe.seed)
-    network = method.build(config).to(recipe.device).to(memory_format=torch.channels_last)
+    network = method.build(config).to(device).to(memory_format=torch.channels_last)
     learner, settings = make_learner(method, network, config, pairs, recipe)
     made_by = {
         "method": method.name,
@@ -131,34 +133,57 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
         folder=folder,
         validate=partial(validate, method, config, held_out) if len(held_out) else None,
         validations=_validations(recipe.budget),
-        device=recipe.device,
+        device=device,
     )
-    card = {
-        "method": method.name,
-        "paper": method.source,
+    card = _card(recipe, made_by, learner.network, outcome, validated=min(len(held_out), IMAGES))
+    _write(path, method, config, learner.network, card)
+    plot_run(folder)
+    return Trained(path, card)
+
+
+def _card(
+    recipe: Recipe,
+    made_by: Mapping[str, Any],
+    network: nn.Module,
+    outcome: Outcome,
+    *,
+    validated: int,
+) -> dict[str, Any]:
+    """Return what is to be known of trained weights."""
+    return {
+        "method": recipe.model,
+        "paper": get_method(recipe.model).source,
         "task": recipe.task,
-        "profile": profile.name,
-        "parameters": sum(p.numel() for p in learner.network.parameters()),
-        "data": {"folder": recipe.images.name, "images": len(pairs), "note": recipe.note},
-        "learning": settings,
+        "profile": recipe.profile,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "data": {
+            "folder": recipe.images.name,
+            "images": made_by["images"],
+            "note": recipe.note,
+        },
+        "learning": made_by["learning"],
         "steps": outcome.steps,
         "minutes": round(outcome.minutes, 1),
         "seed": recipe.seed,
         "device": device_key(recipe.device, "float32"),
-        "validation": {"images": min(len(held_out), IMAGES), **outcome.scores},
+        "validation": {"images": validated, **outcome.scores},
         "made": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _write(
+    path: Path, method: Method, config: Any, network: nn.Module, card: Mapping[str, Any]
+) -> None:
+    """Write weights with their card, and the card once more for people."""
     save_checkpoint(
         path,
-        learner.network.state_dict(),
+        network.state_dict(),
         method=method.name,
-        stem=stem,
+        stem=path.stem,
         config=method.network_config(config),
         card=card,
     )
-    write_card(path.with_suffix(".md"), stem, card)
-    plot_run(folder)
-    return Trained(path, card)
+    write_card(path.with_suffix(".md"), path.stem, card)
 
 
 def _validations(budget: Budget) -> int:
