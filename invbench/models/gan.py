@@ -112,9 +112,7 @@ class UnetSampler:
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
         sizes = self.config.network
-        A = condition(  # noqa: N806
-            observation, enlarge=self.config.enlarge, smoothest=sizes.difference
-        )
+        A = condition(observation, enlarge=self.config.enlarge, smoothest=sizes.difference)
         z = randn(generators, [sizes.code_channels], device=observation.device)
         return from_signed(self.generator(A, z))
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from invbench.errors import MissingDataError, UnknownNameError
 from invbench.metrics import load_lpips
 from invbench.problems import get_profile
-from invbench.training import bicyclegan, divco, monce, msgan
-from invbench.training.diffusion import NDM_OPTIONS, PRIOR_OPTIONS, NdmLearner, PriorLearner
+from invbench.training import bicyclegan, divco, monce, msgan, ndm, prior
 from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
 from invbench.training.imle import CHIMLE_OPTIONS, CIMLE_OPTIONS, ImleLearner
 from invbench.training.monce_paired import PairedMonceLearner
@@ -46,6 +45,32 @@ def make_learner(
     return _LEARNERS[method.name](network, config, pairs, recipe)
 
 
+def _with_options(
+    learner: Callable[..., Learner],
+    options: Mapping[str, Any],
+    *,
+    by_task: Mapping[tuple[str, str], Any] = MappingProxyType({}),
+    config_of: Callable[[Any], Any] | None = None,
+) -> Build:
+    """Return what builds a learner with the options of a recipe's profile.
+
+    Args:
+        learner: reads a network, pairs, what ``config_of`` takes from the method's configuration
+            where it is given, and options.
+        options: by configuration name.
+        by_task: exceptions, by configuration name and task.
+        config_of: see above.
+    """
+
+    def build(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+        configuration = get_profile(recipe.profile).configuration
+        chosen = by_task.get((configuration, recipe.task), options[configuration])
+        given = (config_of(config), chosen) if config_of else (chosen,)
+        return learner(network, pairs, *given, seed=recipe.seed), asdict(chosen)
+
+    return build
+
+
 def _imle(options: Mapping[str, ImleOptions]) -> Build:
     def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
         chosen = options[get_profile(recipe.profile).configuration]
@@ -65,25 +90,10 @@ def _imle(options: Mapping[str, ImleOptions]) -> Build:
     return build
 
 
-def _gan(
-    learner: Callable[..., Learner],
-    options: Mapping[str, Any],
-    by_task: Mapping[tuple[str, str], Any] = MappingProxyType({}),
-) -> Build:
-    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-        configuration = get_profile(recipe.profile).configuration
-        chosen = by_task.get((configuration, recipe.task), options[configuration])
-        return learner(network, pairs, chosen, seed=recipe.seed), asdict(chosen)
-
-    return build
-
-
-def _monce(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
+def _monce(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
     options = monce.OPTIONS[get_profile(recipe.profile).configuration]
-    learner: Learner
     if isinstance(options, monce.MonceOptions):
-        learner = monce.MonceLearner(network, pairs, options, seed=recipe.seed)
-        return learner, asdict(options)
+        return _with_options(monce.MonceLearner, monce.OPTIONS)(network, config, pairs, recipe)
     trunk = load_lpips(weights=recipe.trunk, offline=True, device=recipe.device)
     if trunk.reason:
         raise MissingDataError(f"MoNCE learns by AlexNet's features: give --trunk ({trunk.reason})")
@@ -98,23 +108,13 @@ def _features(model: Any, images: Tensor) -> list[Tensor]:
     return list(model.net(model.scaling_layer(images)))
 
 
-def _prior(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = PRIOR_OPTIONS[get_profile(recipe.profile).configuration]
-    return PriorLearner(network, pairs, config.prior, options, seed=recipe.seed), asdict(options)
-
-
-def _ndm(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = NDM_OPTIONS[get_profile(recipe.profile).configuration]
-    return NdmLearner(network, pairs, config, options, seed=recipe.seed), asdict(options)
-
-
 _LEARNERS: dict[str, Build] = {
     "chimle": _imle(CHIMLE_OPTIONS),
     "cimle": _imle(CIMLE_OPTIONS),
-    "bicyclegan": _gan(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
-    "divco": _gan(divco.DivcoLearner, divco.OPTIONS),
-    "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS, msgan.BY_TASK),
+    "bicyclegan": _with_options(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
+    "divco": _with_options(bicyclegan.BicycleLearner, divco.OPTIONS),
+    "msgan": _with_options(msgan.MsganLearner, msgan.OPTIONS, by_task=msgan.BY_TASK),
     "monce": _monce,
-    "ddrm": _prior,
-    "ndm": _ndm,
+    "ddrm": _with_options(prior.PriorLearner, prior.OPTIONS, config_of=lambda config: config.prior),
+    "ndm": _with_options(ndm.NdmLearner, ndm.OPTIONS, config_of=lambda config: config),
 }

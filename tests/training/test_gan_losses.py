@@ -1,21 +1,21 @@
 """Losses of BicycleGAN, MSGAN and DivCo, and the optimizers behind them."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 from gan_references import seeded
 
-from invbench.training.bicyclegan import reparameterize
+from invbench.training.bicyclegan import kl_divergence, reparameterize
 from invbench.training.divco import (
     LatentContrast,
     contrastive_loss,
     draw_negative,
     draw_positive,
 )
-from invbench.training.gan import Players, gan_loss, kl_divergence, real_and_fake_loss
+from invbench.training.gan import GanOptions, gan_loss, real_and_fake_loss
 from invbench.training.msgan import mode_seeking_loss, mode_seeking_ratio
+from invbench.training.players import Players
 
 
 def value(loss):
@@ -90,13 +90,12 @@ class TestCodes:
 class TestPlayers:
     def make(self, **changes):
         networks = {"first": torch.nn.Linear(2, 1), "second": torch.nn.Linear(2, 1)}
-        rates = {"learning_rate": 1e-3, "betas": (0.5, 0.999), "decay": 0, "warm_up_steps": 0}
-        return Players(networks, SimpleNamespace(**rates | changes))
+        return Players(networks, GanOptions(learning_rate=1e-3, **changes))
 
     def test_gradient_goes_to_the_named_networks_only(self):
         players = self.make()
         out = sum(network(torch.ones(1, 2)).sum() for network in players.networks.values())
-        players.backward(out, "second")
+        players.backward({"out": out}, "second")
         assert players.networks["first"].weight.grad is None
         assert players.networks["second"].weight.grad is not None
 
@@ -121,8 +120,8 @@ class TestPlayers:
 
     def test_gradients_are_cleared_after_a_step(self):
         players = self.make()
-        players.backward(players.networks["first"](torch.ones(1, 2)).sum(), "first")
-        players.step("first", progress=0)
+        out = players.networks["first"](torch.ones(1, 2)).sum()
+        players.descend({"out": out}, "first", progress=0)
         assert players.networks["first"].weight.grad is None
 
 

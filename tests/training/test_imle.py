@@ -24,13 +24,15 @@ from invbench.training.imle import (
     CIMLE_OPTIONS,
     ImleLearner,
     ImleOptions,
-    candidate_distances,
     imle_loss,
+)
+from invbench.training.pairs import Pairs
+from invbench.training.selection import (
+    candidate_distances,
     select_codes,
     select_whole_codes,
     target_pyramid,
 )
-from invbench.training.pairs import Pairs
 
 
 def flat(images):

@@ -20,15 +20,16 @@ from invbench.images import from_uint8
 from invbench.models.cases import CASES, Case
 from invbench.models.registry import MODELS, get_method
 from invbench.problems.tasks import get_task
-from invbench.training import msgan
+from invbench.training import msgan, prior
 from invbench.training.curves import plot_run
-from invbench.training.diffusion import PRIOR_OPTIONS, PriorOptions
+from invbench.training.denoising import DenoisingOptions
+from invbench.training.learners import make_learner
 from invbench.training.loop import Budget, read_log
 from invbench.training.loop import train as loop
 from invbench.training.msgan import MsganOptions
 from invbench.training.pairs import Pairs
 from invbench.training.plan import plan_runs
-from invbench.training.recipes import Recipe, make_learner
+from invbench.training.recipes import Recipe
 
 
 class TestPlan:
@@ -66,7 +67,7 @@ def few(monkeypatch):
     cases = [Case("ddrm", "colorization"), Case("ddrm", "decompression")]
     cases.append(Case("msgan", "decompression"))
     monkeypatch.setattr(plan_runs, "__defaults__", (cases,))
-    monkeypatch.setitem(PRIOR_OPTIONS, "tiny", PriorOptions(batch_size=1))
+    monkeypatch.setitem(prior.OPTIONS, "tiny", DenoisingOptions(batch_size=1))
     options = MsganOptions(batch_size=3, discriminator_channels=2, discriminator_layers=2)
     monkeypatch.setitem(msgan.OPTIONS, "tiny", options)
 
