@@ -1,4 +1,4 @@
-"""How BicycleGAN, MSGAN and DivCo sample: one code, one pass of a U-Net.
+"""How BicycleGAN, MSGAN and DivCo sample: they draw one code and run a U-Net once.
 
 MoNCE has a generator of its own (`models.monce`) and shares how an observation is made its input.
 """
@@ -45,7 +45,7 @@ _NETWORKS = {
 
 
 def configure_unet(task: str, name: str) -> UnetGanConfig:
-    """Return the sizes for a task; the tiny generator for sr16 works on 128x128 images.
+    """Return the generator's sizes for a task; the tiny one for sr16 works on 128x128 images.
 
     Raises:
         UnknownNameError: for an unknown task or configuration.
@@ -58,7 +58,7 @@ def configure_unet(task: str, name: str) -> UnetGanConfig:
 
 
 def check_names(task: str, configuration: str) -> None:
-    """Refuse unknown names.
+    """Refuse names of tasks and configurations that do not exist.
 
     Raises:
         UnknownNameError: listing the nearest names.
@@ -120,7 +120,8 @@ class UnetSampler:
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Map the parameter names of published BicycleGAN, MSGAN and DivCo files to ours.
 
-    That is `drop_statistics`, and ``model_0.`` for the ``model0.`` of MSGAN's discriminators.
+    What `drop_statistics` leaves keeps its names, but for MSGAN's discriminators, whose
+    ``model0.`` becomes ``model_0.``.
     """
     return {
         re.sub(r"^model(\d+)\.", r"model_\1.", key): value

@@ -1,4 +1,4 @@
-"""How CHIMLE and cIMLE sample: one code for each level of a tower, one pass.
+"""How CHIMLE and cIMLE sample: they draw a code for each level of a tower and run it once.
 
 An observation becomes the levels' inputs, and the last level's output becomes an image.
 """
@@ -138,8 +138,8 @@ class TowerSampler:
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Map the parameter names of published CHIMLE, CAM-Net and HyperRIM files to ours.
 
-    They have these names already, but for the prefix ``module.`` of some, and for files that were
-    saved again with torch's newer weight normalization.
+    Most have these names already. Some carry the prefix ``module.``, and files that were saved
+    again with torch's newer weight normalization name its two parts otherwise.
     """
     halves = {"original0": "weight_g", "original1": "weight_v"}
     return {

@@ -1,4 +1,4 @@
-"""MoNCE (Zhan et al., CVPR 2022): patches of output and target contrasted, negatives weighted.
+"""How MoNCE (Zhan et al., CVPR 2022) samples: by a residual network that is made stochastic.
 
 The published generator is deterministic and its published test mode is not: dropout stays on
 there unless asked otherwise. The study that reports intervals for MoNCE does not say where its
@@ -49,7 +49,7 @@ class MonceConfig:
     Attributes:
         channels: width at full size.
         blocks: residual blocks; five or more for the published contrast layers.
-        blur: halve and double behind a blur filter.
+        blur: whether halving and doubling are preceded by a blur filter.
         stochastic: how samples of one observation come to differ. ``dropout``: half of each
             residual block's inner features are dropped, in training and in sampling; the weights
             are named as in the deterministic network. ``z_input``: a noise map beside the image.
@@ -119,7 +119,9 @@ def draw_noise(
     *,
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
-    """Draw what makes N passes differ, as keyword arguments of the network; row n by generator n.
+    """Draw what makes N samples differ, as keyword arguments of the network.
+
+    Row n is drawn by generator n alone.
 
     Args:
         generator: the network; its sizes say what it takes.
@@ -164,8 +166,8 @@ class MonceSampler:
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Map the parameter names of published MoNCE (CUT branch) files to ours.
 
-    Undoes data-parallel wrapping, drops the constant blur filters and the running statistics of
-    instance normalization, and closes the gap that a built-in dropout layer leaves in the
+    This undoes data-parallel wrapping, drops the constant blur filters and the running statistics
+    of instance normalization, and closes the gap that a built-in dropout layer leaves in the
     numbering of residual blocks.
     """
     renamed = {}

@@ -52,7 +52,7 @@ class GuidedUnetConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, the second one's input scaled and shifted by the embedded time.
+    """Convolve twice; the embedded time scales and shifts what the second convolution reads.
 
     Args:
         in_channels: width of the input.
@@ -109,7 +109,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Let every position look at every other; each head has its own queries, keys, values."""
+    """Let every position look at every other, in several heads, each with its own projection."""
 
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class GuidedUnet(nn.Module):
 
 
 def _zero(module: nn.Module) -> nn.Module:
-    """Set a layer to zero, so that its residual branch starts out silent."""
+    """Set a layer to zero, so that the residual branch it ends adds nothing at first."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module

@@ -53,7 +53,7 @@ class PairedUnetConfig:
 
 
 class PointwiseLinear(nn.Module):
-    """Mix the channels of each pixel ("network in network"), ``W`` being ``[in, out]``."""
+    """Mix the channels of each pixel by a matrix W ``[in, out]`` (a "network in network")."""
 
     def __init__(self, in_channels: int, out_channels: int, *, scale: float = 0.1) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class PointwiseLinear(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with the embedded time added between them."""
+    """Convolve twice, and add the embedded time in between."""
 
     def __init__(self, in_channels: int, out_channels: int, embedding: int, dropout: float) -> None:
         super().__init__()

@@ -74,7 +74,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Halve twice, refine in residual blocks, double twice."""
+    """Generate an image: halve twice, refine in residual blocks, double twice."""
 
     def __init__(self, config: ResnetConfig) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class ResnetGenerator(nn.Module):
         return [channels[tap + 1] for tap in taps]
 
     def dropout_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
-        """Return the shape of each residual block's inner features, none without dropout."""
+        """Return the shape of each residual block's inner features; none without dropout."""
         shape = (4 * self.config.channels, height // 4, width // 4)
         return [shape] * self.config.blocks if self.config.dropout else []
 

@@ -63,7 +63,7 @@ class LayerNorm(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Reflection-padded convolution, then a norm and an activation where they are given."""
+    """Convolve with reflected edges, then normalize and activate where that is asked for."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class _Sequence(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Residual blocks on features and code, then two doublings, the code put beside each time."""
+    """Refine features beside a code in residual blocks, then double twice, beside it again."""
 
     def __init__(self, config: ResnetCatConfig) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _Decoder(nn.Module):
 
 
 class ResnetCatGenerator(nn.Module):
-    """Encode the image without a code, decode it with one."""
+    """Generate an image by encoding the input without a code and decoding it with one."""
 
     def __init__(self, config: ResnetCatConfig) -> None:
         super().__init__()

@@ -94,7 +94,7 @@ class Carry:
 
 
 class StyleStack(nn.Module):
-    """Residual blocks, each instance-normalized and then scaled and shifted by the style."""
+    """Refine features in residual blocks; the style scales and shifts what each one gives."""
 
     def __init__(self, channels: int, growth: int, blocks: int, latent_channels: int) -> None:
         super().__init__()

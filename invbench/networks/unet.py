@@ -60,7 +60,7 @@ class UnetConfig:
 
     @property
     def widths(self) -> list[int]:
-        """Channels that each level hands down, outermost first."""
+        """The channels that each level hands down, outermost first."""
         return [self.channels * min(2**level, 8) for level in range(self.depth)]
 
 
@@ -81,7 +81,7 @@ class Level(nn.Module):
 
 
 class Unet(nn.Module):
-    """U-Net with the code concatenated to the input of every level (``injection="all"``)."""
+    """Generate an image by a U-Net that reads the code at every level (``injection="all"``)."""
 
     def __init__(self, config: UnetConfig) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class Unet(nn.Module):
 
 
 class NestedLevel(nn.Module):
-    """One level of `InputUnet` with all levels below inside; all but the outermost keep a skip."""
+    """One level of `InputUnet`, which holds the level below; all but the outermost keep a skip."""
 
     def __init__(self, *modules: nn.Module, skips: bool) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class NestedLevel(nn.Module):
 
 
 class InputUnet(nn.Module):
-    """U-Net with the code concatenated to the image alone (``injection="input"``)."""
+    """Generate an image by a U-Net that reads the code beside it (``injection="input"``)."""
 
     def __init__(self, config: UnetConfig) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class InputUnet(nn.Module):
 
 
 def _way_up(config: UnetConfig, index: int) -> list[nn.Module]:
-    """Return a level's upward modules: activation, doubling, and norm or, outermost, tanh."""
+    """Return a level's way up: activate, double, and normalize or, at the outermost, bound."""
     innermost = index == config.depth - 1
     feed = config.widths[index] * (1 if innermost else 2)
     out = config.out_channels if index == 0 else config.widths[index - 1]
