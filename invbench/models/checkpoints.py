@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from hashlib import file_digest
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,28 @@ class Checkpoint:
 def describe(config: Any) -> str:
     """Return a configuration as canonical JSON; equal configurations give equal text."""
     return json.dumps(asdict(config), sort_keys=True)
+
+
+def agrees(stored: Mapping[str, Any], config: Any) -> bool:
+    """Tell whether a stored configuration is this one.
+
+    Options that the stored one does not name, because there were none of that name when it was
+    written, were then at what is now their default.
+    """
+    known = {field.name: field for field in fields(config)}
+    if stored.keys() - known.keys():
+        return False
+    for name, field in known.items():
+        value = getattr(config, name)
+        if name not in stored:
+            same = value == field.default
+        elif is_dataclass(value):
+            same = isinstance(stored[name], dict) and agrees(stored[name], value)
+        else:
+            same = json.loads(json.dumps(value)) == stored[name]
+        if not same:
+            return False
+    return True
 
 
 def save_checkpoint(
@@ -145,7 +167,7 @@ def load_checkpoint(
         )
     if (metadata["method"], metadata["stem"]) != (method.name, stem):
         raise ForeignCheckpointError(f"{path}: holds {metadata['stem']}, not {stem}")
-    if metadata["configuration"] != describe(method.network_config(config)):
+    if not agrees(json.loads(metadata["configuration"]), method.network_config(config)):
         raise ForeignCheckpointError(
             f"{path}: was built with another configuration than {configuration!r} is now; "
             "choose the profile it was trained for, or train it again"

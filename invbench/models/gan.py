@@ -1,4 +1,4 @@
-"""How BicycleGAN, MSGAN and DivCo sample: one code, one pass of a U-Net.
+"""How BicycleGAN, MSGAN and DivCo sample: they draw one code and run a U-Net once.
 
 MoNCE has a generator of its own (`models.monce`) and shares how an observation is made its input.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from invbench.errors import UnknownNameError
 from invbench.images import from_signed, from_uint8, to_signed, to_uint8
 from invbench.networks import InputUnet, Unet, UnetConfig, initialize_xavier
-from invbench.operators import resize_bicubic
+from invbench.operators import LinearBicubic, resize_bicubic
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _NETWORKS = {
 
 
 def configure_unet(task: str, name: str) -> UnetGanConfig:
-    """Return the sizes for a task; the tiny generator for sr16 works on 128x128 images.
+    """Return the generator's sizes for a task; the tiny one for sr16 works on 128x128 images.
 
     Raises:
         UnknownNameError: for an unknown task or configuration.
@@ -58,7 +58,7 @@ def configure_unet(task: str, name: str) -> UnetGanConfig:
 
 
 def check_names(task: str, configuration: str) -> None:
-    """Refuse unknown names.
+    """Refuse names of tasks and configurations that do not exist.
 
     Raises:
         UnknownNameError: listing the nearest names.
@@ -77,14 +77,19 @@ def build_unet(config: UnetGanConfig) -> Unet | InputUnet:
     return generator
 
 
-def condition(observation: Tensor, *, enlarge: int) -> Tensor:
+def condition(observation: Tensor, *, enlarge: int, smoothest: bool = False) -> Tensor:
     """Turn observations ``[N, c, h, w]`` in [0, 1] into inputs ``[N, 3, H, W]`` in [-1, 1].
 
     A reduced image is enlarged by Pillow's bicubic filter on 8 bits, which clamps what the filter
-    overshoots; gray is replicated. Training and sampling both go through here.
+    overshoots; or, with ``smoothest``, to the smoothest image that is reduced to it, which is
+    where a generator that predicts the difference should begin. Gray is replicated. Training and
+    sampling both go through here.
     """
-    if enlarge != 1:
-        height, width = observation.shape[-2:]
+    height, width = observation.shape[-2:]
+    if enlarge != 1 and smoothest:
+        linear = LinearBicubic(height * enlarge, width * enlarge, enlarge)
+        observation = linear.smoothest(observation)
+    elif enlarge != 1:
         pixels = resize_bicubic(to_uint8(observation), height * enlarge, width * enlarge)
         observation = from_uint8(pixels)
     return to_signed(observation.expand(-1, 3, -1, -1))
@@ -106,15 +111,17 @@ class UnetSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        A = condition(observation, enlarge=self.config.enlarge)  # noqa: N806
-        z = randn(generators, [self.config.network.code_channels], device=observation.device)
+        sizes = self.config.network
+        A = condition(observation, enlarge=self.config.enlarge, smoothest=sizes.difference)
+        z = randn(generators, [sizes.code_channels], device=observation.device)
         return from_signed(self.generator(A, z))
 
 
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Map the parameter names of published BicycleGAN, MSGAN and DivCo files to ours.
 
-    That is `drop_statistics`, and ``model_0.`` for the ``model0.`` of MSGAN's discriminators.
+    What `drop_statistics` leaves keeps its names, but for MSGAN's discriminators, whose
+    ``model0.`` becomes ``model_0.``.
     """
     return {
         re.sub(r"^model(\d+)\.", r"model_\1.", key): value

@@ -1,4 +1,4 @@
-"""How CHIMLE and cIMLE sample: one code for each level of a tower, one pass.
+"""How CHIMLE and cIMLE sample: they draw a code for each level of a tower and run it once.
 
 An observation becomes the levels' inputs, and the last level's output becomes an image.
 """
@@ -14,7 +14,7 @@ import torch
 from invbench.errors import UnknownNameError
 from invbench.images import from_uint8, to_uint8
 from invbench.networks import Form, Tower, TowerConfig, gray_to_lightness, initialize, lab_to_rgb
-from invbench.operators import resize_bicubic
+from invbench.operators import LinearBicubic, resize_bicubic
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
@@ -75,13 +75,14 @@ def build_tower(config: TowerConfig) -> Tower:
 def network_inputs(observation: Tensor, config: TowerConfig) -> list[Tensor]:
     """Turn an observation ``[N, c, h, w]`` in [0, 1] into each level's image part, lowest first.
 
-    Super-resolution reads the observation at its own size. The other forms read a pyramid of
-    it, reduced by Pillow's bicubic filter on 8 bits; for colorization that pyramid is then
-    turned from gray values into lightness L / 100. The published code reduces the colour target
-    instead, which a sampler does not have.
+    Super-resolution reads the observation at its own size, followed with ``difference`` by what
+    the levels' predictions are added to. The other forms read a pyramid of it, reduced by Pillow's
+    bicubic filter on 8 bits; for colorization that pyramid is then turned from gray values into
+    lightness L / 100. The published code reduces the colour target instead, which a sampler does
+    not have.
     """
     if config.form == "super-resolution":
-        return [observation]
+        return [observation, *(_enlarged(observation, config) if config.difference else ())]
     pixels = to_uint8(observation)
     height, width = pixels.shape[-2:]
     factors = [2**step for step in reversed(range(config.levels))]
@@ -91,6 +92,13 @@ def network_inputs(observation: Tensor, config: TowerConfig) -> list[Tensor]:
     if config.form == "colorization":
         return [gray_to_lightness(gray) for gray in pyramid]
     return pyramid
+
+
+def _enlarged(observation: Tensor, config: TowerConfig) -> list[Tensor]:
+    """Return the smoothest enlargement of an observation to each level's output size."""
+    height, width = observation.shape[-2:]
+    factors = [2 ** (level + 1) for level in range(config.levels)]
+    return [LinearBicubic(f * height, f * width, f).smoothest(observation) for f in factors]
 
 
 def to_rgb(output: Tensor, config: TowerConfig) -> Tensor:
@@ -130,8 +138,8 @@ class TowerSampler:
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Map the parameter names of published CHIMLE, CAM-Net and HyperRIM files to ours.
 
-    They have these names already, but for the prefix ``module.`` of some, and for files that were
-    saved again with torch's newer weight normalization.
+    Most have these names already. Some carry the prefix ``module.``, and files that were saved
+    again with torch's newer weight normalization name its two parts otherwise.
     """
     halves = {"original0": "weight_g", "original1": "weight_v"}
     return {

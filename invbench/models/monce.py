@@ -1,4 +1,4 @@
-"""MoNCE (Zhan et al., CVPR 2022): patches of output and target contrasted, negatives weighted.
+"""How MoNCE (Zhan et al., CVPR 2022) samples: by a residual network that is made stochastic.
 
 The published generator is deterministic and its published test mode is not: dropout stays on
 there unless asked otherwise. The study that reports intervals for MoNCE does not say where its
@@ -49,7 +49,7 @@ class MonceConfig:
     Attributes:
         channels: width at full size.
         blocks: residual blocks; five or more for the published contrast layers.
-        blur: halve and double behind a blur filter.
+        blur: whether halving and doubling are preceded by a blur filter.
         stochastic: how samples of one observation come to differ. ``dropout``: half of each
             residual block's inner features are dropped, in training and in sampling; the weights
             are named as in the deterministic network. ``z_input``: a noise map beside the image.
@@ -57,6 +57,7 @@ class MonceConfig:
             repository that its trainer cannot reach. ``none``: all samples are the same.
         code_channels: channels of the noise map, or length of the code.
         enlarge: factor by which the observation is enlarged before the network sees it.
+        difference: whether the output is added to that, see `ResnetConfig`.
     """
 
     channels: int = 64
@@ -65,6 +66,7 @@ class MonceConfig:
     stochastic: Stochastic = "dropout"
     code_channels: int = 8
     enlarge: int = 1
+    difference: bool = False
 
 
 _SIZES = {
@@ -89,7 +91,11 @@ def build_monce(config: MonceConfig) -> ResnetGenerator | ResnetCatGenerator:
     """Build an untrained generator."""
     generator: ResnetGenerator | ResnetCatGenerator
     if config.stochastic == "resnet_cat":
-        sizes = ResnetCatConfig(channels=config.channels, code_channels=config.code_channels)
+        sizes = ResnetCatConfig(
+            channels=config.channels,
+            code_channels=config.code_channels,
+            difference=config.difference,
+        )
         generator = ResnetCatGenerator(sizes)
     else:
         generator = ResnetGenerator(
@@ -99,6 +105,7 @@ def build_monce(config: MonceConfig) -> ResnetGenerator | ResnetCatGenerator:
                 blur=config.blur,
                 noise_channels=config.code_channels if config.stochastic == "z_input" else 0,
                 dropout=config.stochastic == "dropout",
+                difference=config.difference,
             )
         )
     initialize_xavier(generator)
@@ -112,7 +119,9 @@ def draw_noise(
     *,
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
-    """Draw what makes N passes differ, as keyword arguments of the network; row n by generator n.
+    """Draw what makes N samples differ, as keyword arguments of the network.
+
+    Row n is drawn by generator n alone.
 
     Args:
         generator: the network; its sizes say what it takes.
@@ -148,7 +157,8 @@ class MonceSampler:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Sample ``[N, 3, H, W]`` in [0, 1]; see `models.Sampler`."""
-        x = condition(observation, enlarge=self.config.enlarge)
+        config = self.config
+        x = condition(observation, enlarge=config.enlarge, smoothest=config.difference)
         z = draw_noise(self.generator, generators, x.shape[-2:], device=observation.device)
         return from_signed(self.generator(x, **z))
 
@@ -156,8 +166,8 @@ class MonceSampler:
 def rename_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Map the parameter names of published MoNCE (CUT branch) files to ours.
 
-    Undoes data-parallel wrapping, drops the constant blur filters and the running statistics of
-    instance normalization, and closes the gap that a built-in dropout layer leaves in the
+    This undoes data-parallel wrapping, drops the constant blur filters and the running statistics
+    of instance normalization, and closes the gap that a built-in dropout layer leaves in the
     numbering of residual blocks.
     """
     renamed = {}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _Time = TypeVar("_Time", float, Tensor)
 
+PIXEL_MEAN = 0.5
+PIXEL_STD = 0.25
 LAST_LABEL = 999
 """What the network reads at time 1; at time t it reads ``999 t``."""
 
@@ -103,18 +105,18 @@ class JointScoreConfig:
         preconditioning: "none" gives the network the diffused image as it is, and takes its output
             for the score times std, as published. "gaussian" departs from that: the network
             reads the image scaled to unit variance and adds to the score of a Gaussian with
-            the mean and standard deviation that pixels typically have. Loss, process and samplers
-            stay as they are, but short runs learn far more.
+            the mean and standard deviation that pixels typically have. "observation" goes one
+            step further: that Gaussian's mean is the diffused observation, so that only what
+            the two differ by is left to learn. Loss, process and samplers stay as they are, but
+            short runs learn far more.
+        image_std: standard deviation of pixels about the mean that is taken for them.
     """
 
     network: PairedUnetConfig
     image: VarianceExploding
     observation: VarianceExploding
-    preconditioning: Literal["none", "gaussian"] = "none"
-
-
-PIXEL_MEAN = 0.5
-PIXEL_STD = 0.25
+    preconditioning: Literal["none", "gaussian", "observation"] = "none"
+    image_std: float = PIXEL_STD
 
 
 @dataclass(frozen=True)
@@ -136,20 +138,40 @@ class JointScore:
         if self.config.preconditioning == "none":
             of_image, of_observation = self.network(image, observation, labels)
             return of_image, of_observation
-        parts = [(image, self.config.image), (observation, self.config.observation)]
-        stds = [process.std(times)[:, None, None, None] for _, process in parts]
-        spreads = [(std**2 + PIXEL_STD**2).sqrt() for std in stds]
+        stds = self.stds(times)
+        deviations = self.deviations(times)
+        centered = self.config.preconditioning == "observation"
+        means = (observation if centered else PIXEL_MEAN, PIXEL_MEAN)
+        spreads = [(s**2 + d**2).sqrt() for s, d in zip(stds, deviations, strict=True)]
         units = [
-            (diffused - PIXEL_MEAN) / spread
-            for (diffused, _), spread in zip(parts, spreads, strict=True)
+            (diffused - mean) / spread
+            for diffused, mean, spread in zip((image, observation), means, spreads, strict=True)
         ]
         # The network maps [0, 1] to [-1, 1] first, so this hands it the units
         departures = self.network(*((unit + 1) / 2 for unit in units), labels)
         of_image, of_observation = (
-            (PIXEL_STD * departure - std * unit) / spread
-            for departure, std, unit, spread in zip(departures, stds, units, spreads, strict=True)
+            (deviation * departure - std * unit) / spread
+            for deviation, departure, std, unit, spread in zip(
+                deviations, departures, stds, units, spreads, strict=True
+            )
         )
         return of_image, of_observation
+
+    def stds(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the noise's standard deviations ``[N, 1, 1, 1]`` in image and observation."""
+        column, config = times[:, None, None, None], self.config
+        return config.image.std(column), config.observation.std(column)
+
+    def deviations(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the standard deviations ``[N, 1, 1, 1]`` of clean pixels about their means.
+
+        A mean that is the diffused observation brings that one's noise with it.
+        """
+        config, noise = self.config, self.stds(times)[1]
+        of_observation = torch.full_like(noise, PIXEL_STD)
+        if config.preconditioning != "observation":
+            return of_observation, of_observation
+        return (noise**2 + config.image_std**2).sqrt(), of_observation
 
     def __call__(self, image: Tensor, observation: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores; arguments as for `scaled`."""

@@ -63,7 +63,7 @@ def expected_noise(images: Tensor, signal: Tensor) -> Tensor:
         signal: a, ``[N, 1, 1, 1]`` in (0, 1).
     """
     a, axes = signal, color_axes(images.device).to(images)
-    P = power_spectrum(*images.shape[-2:], images.device).to(images)  # noqa: N806
+    P = power_spectrum(*images.shape[-2:], images.device).to(images)
     x = torch.fft.fft2(torch.einsum("kc,nchw->nkhw", axes, images), norm="ortho")
     noise = x * (1 - a).sqrt() / (a * P + 1 - a)
     return torch.einsum("kc,nkhw->nchw", axes, torch.fft.ifft2(noise, norm="ortho").real)
@@ -83,5 +83,5 @@ def noise_spread(signal: Tensor, height: int, width: int) -> Tensor:
         width: of the images.
     """
     a = signal
-    aP = a * power_spectrum(height, width, a.device).to(a)  # noqa: N806
+    aP = a * power_spectrum(height, width, a.device).to(a)
     return (aP / (aP + 1 - a)).mean(dim=(1, 2, 3), keepdim=True).sqrt()

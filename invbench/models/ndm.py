@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from invbench.models.multispeed import JointScore, Reversal
+from invbench.operators import LinearBicubic
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
@@ -102,18 +103,24 @@ class NdmConfig:
         score: what the weights mean; a checkpoint fits if this agrees.
         enlargement: by which the observation is repeated to reach the image's size.
         sampling: how to sample.
+        smoothest: enlarge instead to the smoothest image that is reduced to the observation.
     """
 
     score: JointScoreConfig
     enlargement: int
     sampling: GeometricMean | PredictorCorrector = GeometricMean()
+    smoothest: bool = False
 
 
 def enlarge(observation: Tensor, config: NdmConfig) -> Tensor:
-    """Bring an observation to the image's size by repeating pixels."""
-    if config.enlargement == 1:
+    """Bring an observation to the image's size, see `NdmConfig`."""
+    factor = config.enlargement
+    if factor == 1:
         return observation
-    return functional.interpolate(observation, scale_factor=config.enlargement, mode="nearest")
+    if config.smoothest:
+        height, width = (factor * side for side in observation.shape[-2:])
+        return LinearBicubic(height, width, factor).smoothest(observation)
+    return functional.interpolate(observation, scale_factor=factor, mode="nearest")
 
 
 @dataclass(frozen=True)

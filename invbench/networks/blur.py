@@ -12,7 +12,10 @@ from torch.nn import functional
 
 
 class BlurDown(nn.Module):
-    """Blur with the outer square of [1, 2, 1] / 4, edges reflected, and keep every second pixel."""
+    """Blur an image and keep every second pixel in both directions.
+
+    The filter is the outer square of [1, 2, 1] / 4; the image is reflected at its edges.
+    """
 
     filt: Tensor
 
@@ -27,9 +30,10 @@ class BlurDown(nn.Module):
 
 
 class BlurUp(nn.Module):
-    """Double by a transposed convolution with the outer square of [1, 3, 3, 1] / 4.
+    """Double an image by a transposed convolution with the outer square of [1, 3, 3, 1] / 4.
 
-    Edges are replicated before, and what that adds is cut off after.
+    The image is first continued beyond its edges by repetition; what that adds to the result is
+    cut off.
     """
 
     filt: Tensor

@@ -26,7 +26,7 @@ _LINEAR_END = 0.2068966
 def lab_to_rgb(lab: Tensor) -> Tensor:
     """Convert Lab to RGB without clamping at 1, so that gradients survive out of gamut.
 
-    Negative light is clamped to 0, as is a negative z; colours outside the gamut exceed 1.
+    Negative amounts of light become 0, as does a negative z. Colours that RGB cannot show exceed 1.
     """
     lightness, a, b = lab.unbind(-3)
     fy = (lightness + 16) / 116

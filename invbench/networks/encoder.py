@@ -46,9 +46,9 @@ class EncoderConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Halve an image: pre-activation residual block, pooled after the convolution.
+    """Halve an image by a residual block that normalizes and activates before it convolves.
 
-    The shortcut pools before its convolution, the main path after.
+    The main path averages 2x2 pixels after its convolutions, the shortcut before its own.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -71,7 +71,7 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Map an image to mean and log-variance of its code, q(z | target)."""
+    """Map a target image to the mean and log-variance of its code, the Gaussian q(z | target)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()

@@ -35,6 +35,8 @@ class GuidedUnetConfig:
         out_channels: 3 for the noise alone, 6 where a variance was learned with it.
         classes: number of classes the network is conditioned on, if any.
         dropout: in every residual block.
+        patch: side of the squares of pixels that the network reads and writes as the channels of
+            one position, so that all of it works at 1 / patch of the side. Published: 1.
     """
 
     channels: int = 256
@@ -46,10 +48,11 @@ class GuidedUnetConfig:
     out_channels: int = 6
     classes: int | None = None
     dropout: float = 0.0
+    patch: int = 1
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, the second one's input scaled and shifted by the embedded time.
+    """Convolve twice; the embedded time scales and shifts what the second convolution reads.
 
     Args:
         in_channels: width of the input.
@@ -106,7 +109,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Let every position look at every other; each head has its own queries, keys, values."""
+    """Let every position look at every other, in several heads, each with its own projection."""
 
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
@@ -162,13 +165,13 @@ class GuidedUnet(nn.Module):
         self.out = nn.Sequential(
             nn.GroupNorm(32, widths[0]),
             nn.SiLU(),
-            _zero(nn.Conv2d(widths[0], config.out_channels, 3, padding=1)),
+            _zero(nn.Conv2d(widths[0], config.out_channels * config.patch**2, 3, padding=1)),
         )
 
     def _build_input(self, widths: list[int], embedding: int) -> list[int]:
         """Build the way down; return the width of what each block leaves for the way up."""
         config = self.config
-        first = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        first = nn.Conv2d(config.in_channels * config.patch**2, widths[0], 3, padding=1)
         blocks, skips, last = [EmbeddedSequential([first])], [widths[0]], len(widths) - 1
         for level, width in enumerate(widths):
             for _ in range(config.blocks):
@@ -221,19 +224,18 @@ class GuidedUnet(nn.Module):
             ``[N, out_channels, H, W]``: the noise in the first three channels.
         """
         embedding = self.embed(times, labels)
-        features, skips = images, []
+        features, skips = functional.pixel_unshuffle(images, self.config.patch), []
         for block in self.input_blocks:
             features = block(features, embedding)
             skips.append(features)
         features = self.middle_block(features, embedding)
         for block in self.output_blocks:
             features = block(torch.cat([features, skips.pop()], dim=1), embedding)
-        noise: Tensor = self.out(features)
-        return noise
+        return functional.pixel_shuffle(self.out(features), self.config.patch)
 
 
 def _zero(module: nn.Module) -> nn.Module:
-    """Set a layer to zero, so that its residual branch starts out silent."""
+    """Set a layer to zero, so that the residual branch it ends adds nothing at first."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module

@@ -1,4 +1,4 @@
-"""The random start of the adversarial methods' networks."""
+"""How the networks of the adversarial methods are initialized."""
 
 from __future__ import annotations
 

@@ -37,6 +37,8 @@ class PairedUnetConfig:
         blocks: residual blocks a level on the way down; one more on the way up.
         attention_sizes: levels with attention, as sides in pixels.
         dropout: in every residual block.
+        patch: side of the squares of pixels that the network reads and writes as the channels of
+            one position, so that all of it works at 1 / patch of the side. Published: 1.
     """
 
     size: int = 160
@@ -47,10 +49,11 @@ class PairedUnetConfig:
     blocks: int = 2
     attention_sizes: tuple[int, ...] = (20, 10, 5)
     dropout: float = 0.1
+    patch: int = 1
 
 
 class PointwiseLinear(nn.Module):
-    """Mix the channels of each pixel ("network in network"), ``W`` being ``[in, out]``."""
+    """Mix the channels of each pixel by a matrix W ``[in, out]`` (a "network in network")."""
 
     def __init__(self, in_channels: int, out_channels: int, *, scale: float = 0.1) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class PointwiseLinear(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with the embedded time added between them."""
+    """Convolve twice, and add the embedded time in between."""
 
     def __init__(self, in_channels: int, out_channels: int, embedding: int, dropout: float) -> None:
         super().__init__()
@@ -147,7 +150,7 @@ class PairedUnet(nn.Module):
         self.config = config
         embedding = 4 * config.channels
         widths = [config.channels * multiplier for multiplier in config.multipliers]
-        in_channels = config.image_channels + config.observation_channels
+        in_channels = (config.image_channels + config.observation_channels) * config.patch**2
         modules: list[nn.Module] = [
             _linear(config.channels, embedding),
             _linear(embedding, embedding),
@@ -181,7 +184,7 @@ class PairedUnet(nn.Module):
         self.all_modules = nn.ModuleList(modules)
 
     def _attends(self, level: int) -> bool:
-        return self.config.size // 2**level in self.config.attention_sizes
+        return self.config.size // self.config.patch // 2**level in self.config.attention_sizes
 
     def forward(self, image: Tensor, observation: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """Run the network.
@@ -198,7 +201,8 @@ class PairedUnet(nn.Module):
         angle = phases(times, config.channels // 2, last=config.channels // 2 - 1)
         embedding = next(modules)(torch.cat([angle.sin(), angle.cos()], dim=1))
         embedding = next(modules)(functional.silu(embedding))
-        features = next(modules)(2 * torch.cat([image, observation], dim=1) - 1)
+        both = 2 * torch.cat([image, observation], dim=1) - 1
+        features = next(modules)(functional.pixel_unshuffle(both, config.patch))
         skips = [features]
         levels = len(config.multipliers)
         # The way down
@@ -222,7 +226,8 @@ class PairedUnet(nn.Module):
             features = next(modules)(features) if level > 0 else features
         features = functional.silu(next(modules)(features))
         parts = (config.image_channels, config.observation_channels)
-        of_image, of_observation = next(modules)(features).split(parts, dim=1)
+        both = functional.pixel_shuffle(next(modules)(features), config.patch)
+        of_image, of_observation = both.split(parts, dim=1)
         return of_image, of_observation
 
 

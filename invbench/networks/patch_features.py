@@ -1,4 +1,4 @@
-"""Projected features of sampled positions: the space in which patches are contrasted (CUT, MoNCE).
+"""The features by which patches are contrasted in CUT and MoNCE: sampled, projected, normalized.
 
 Parameter names are those of the published checkpoints (``mlp_sample``).
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PatchProjector(nn.Module):
-    """A small perceptron for each feature map, followed by normalization.
+    """Project each feature map by a small perceptron of its own, and normalize the result.
 
     Args:
         in_channels: channels of each feature map.

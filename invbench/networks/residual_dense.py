@@ -47,7 +47,7 @@ class WeightNormConv2d(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
-    """Five convolutions, each reading all before it; the last one's output is added, times 0.2.
+    """Add 0.2 times the last of five convolutions, each of which reads all that came before it.
 
     Args:
         channels: width of the block's input and output.
@@ -71,7 +71,7 @@ class ResidualDenseBlock(nn.Module):
 
 
 class ResidualInResidualBlock(nn.Module):
-    """Three residual dense blocks in a row; their result is added, times 0.2 (ESRGAN, 3.1)."""
+    """Add 0.2 times the result of three residual dense blocks in a row (ESRGAN, section 3.1)."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ class ResnetConfig:
         blur: halve and double behind a blur filter, else by strided convolutions.
         dropout: whether masks are given, see `ResnetGenerator.dropout_shapes`; weights and their
             names are the same with and without.
+        difference: whether the output is added to the input image, twice; see `UnetConfig`.
     """
 
     in_channels: int = 3
@@ -45,6 +46,7 @@ class ResnetConfig:
     blocks: int = 9
     blur: bool = True
     dropout: bool = False
+    difference: bool = False
 
 
 class ResidualBlock(nn.Module):
@@ -72,7 +74,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Halve twice, refine in residual blocks, double twice."""
+    """Generate an image: halve twice, refine in residual blocks, double twice."""
 
     def __init__(self, config: ResnetConfig) -> None:
         super().__init__()
@@ -101,9 +103,10 @@ class ResnetGenerator(nn.Module):
             masks: a factor for each residual block's inner features, see `dropout_shapes`.
 
         Returns:
-            ``[N, out_channels, H, W]`` in [-1, 1].
+            ``[N, out_channels, H, W]`` in [-1, 1], or up to 2 from the image with ``difference``.
         """
-        return self.features(images, [len(self.model) - 1], noise, masks)[0]
+        out = self.features(images, [len(self.model) - 1], noise, masks)[0]
+        return images + 2 * out if self.config.difference else out
 
     def features(
         self,
@@ -114,16 +117,20 @@ class ResnetGenerator(nn.Module):
     ) -> list[Tensor]:
         """Return the outputs of the modules numbered ``taps``, in increasing order.
 
-        Number 0 is the padded input; of that, only the image's channels are returned.
+        Number 0 is the padded input; of that, only the image's channels are returned. The
+        published activation works in place, so an output that an activation follows is returned
+        activated, unless it is the last one asked for, after which nothing runs.
         """
         features = images if noise is None else torch.cat([images, noise], dim=1)
         remaining = list(masks)
-        found = []
+        found: list[Tensor] = []
         for index, module in enumerate(self.model[: max(taps) + 1]):
             if isinstance(module, ResidualBlock) and remaining:
                 features = module(features, remaining.pop(0))
             else:
                 features = module(features)
+            if isinstance(module, nn.ReLU) and index - 1 in taps:
+                found[-1] = features
             if index in taps:
                 found.append(features[:, : self.config.in_channels] if index == 0 else features)
         return found
@@ -139,7 +146,7 @@ class ResnetGenerator(nn.Module):
         return [channels[tap + 1] for tap in taps]
 
     def dropout_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
-        """Return the shape of each residual block's inner features, none without dropout."""
+        """Return the shape of each residual block's inner features; none without dropout."""
         shape = (4 * self.config.channels, height // 4, width // 4)
         return [shape] * self.config.blocks if self.config.dropout else []
 

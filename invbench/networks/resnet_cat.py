@@ -32,6 +32,7 @@ class ResnetCatConfig:
         code_channels: length of the code.
         channels: width at full size; it doubles with each of the two halvings.
         blocks: residual blocks of the encoder, and of the decoder.
+        difference: whether the output is added to the input image, twice; see `UnetConfig`.
     """
 
     in_channels: int = 3
@@ -39,6 +40,7 @@ class ResnetCatConfig:
     code_channels: int = 8
     channels: int = 64
     blocks: int = 4
+    difference: bool = False
 
 
 class LayerNorm(nn.Module):
@@ -61,7 +63,7 @@ class LayerNorm(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Reflection-padded convolution, then a norm and an activation where they are given."""
+    """Convolve with reflected edges, then normalize and activate where that is asked for."""
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class _Sequence(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Residual blocks on features and code, then two doublings, the code put beside each time."""
+    """Refine features beside a code in residual blocks, then double twice, beside it again."""
 
     def __init__(self, config: ResnetCatConfig) -> None:
         super().__init__()
@@ -129,7 +131,7 @@ class _Decoder(nn.Module):
 
 
 class ResnetCatGenerator(nn.Module):
-    """Encode the image without a code, decode it with one."""
+    """Generate an image by encoding the input without a code and decoding it with one."""
 
     def __init__(self, config: ResnetCatConfig) -> None:
         super().__init__()
@@ -154,7 +156,7 @@ class ResnetCatGenerator(nn.Module):
             ``[N, out_channels, H, W]`` in [-1, 1].
         """
         out: Tensor = self.dec(self.enc_content(images), codes)
-        return out
+        return images + 2 * out if self.config.difference else out
 
     def features(
         self, images: Tensor, taps: Sequence[int], codes: Tensor | None = None

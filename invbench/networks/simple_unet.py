@@ -40,7 +40,7 @@ class SimpleUnetConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with the embedded time added between them."""
+    """Convolve twice, and add the embedded time in between."""
 
     def __init__(self, in_channels: int, out_channels: int, embedding: int, dropout: float) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class DownLevel(Blocks):
         self.downsample = None if last else Downsample(widths[-1][1])
 
     def forward(self, features: Tensor, embedding: Tensor) -> list[Tensor]:
-        """Return what each part makes, for the way up; the next level goes on from the last one."""
+        """Return the features after each part, for the way up; the next level reads the last."""
         made = []
         for index in range(len(self.block)):
             features = self.apply_block(index, features, embedding)
@@ -156,7 +156,7 @@ class UpLevel(Blocks):
         self.upsample = None if last else Upsample(widths[-1][1])
 
     def forward(self, features: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
-        """Map features, reading and removing the last of ``skips`` block by block."""
+        """Map features; every block reads the last of ``skips`` and removes it."""
         for index in range(len(self.block)):
             features = torch.cat([features, skips.pop()], dim=1)
             features = self.apply_block(index, features, embedding)
@@ -180,7 +180,7 @@ class Middle(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Two linear layers on the sines and cosines of the time."""
+    """Embed times by two linear layers on their sines and cosines."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 Form = Literal["super-resolution", "colorization", "generic"]
 
+_SIGNAL_GAIN = 6**0.5
+"""Factor on the convolutions that pass an image on, between dense blocks."""
+_NOISE_SCALE = 0.05
+"""Factor on their kernels that read the noise map."""
+_STYLE_GAIN = 0.05
+"""Factor on what a style stack adds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TowerConfig:
@@ -44,6 +51,9 @@ class TowerConfig:
         feature_scales: factor on the features handed from one level to the next.
         chained: whether a level's mapping net reads the styles of the levels below (CHIMLE).
         upsample: whether a level doubles the size of what it hands up.
+        difference: whether what a level predicts is added to its image: to its input, or for
+            super-resolution to the smoothest enlargement of the observation. Not published;
+            colorization, which predicts chroma to add to lightness, is so without it.
     """
 
     form: Form
@@ -58,6 +68,7 @@ class TowerConfig:
     feature_scales: tuple[float, ...] = (0.1, 0.1, 0.1)
     chained: bool = True
     upsample: bool = True
+    difference: bool = False
 
     @property
     def levels(self) -> int:
@@ -83,7 +94,7 @@ class Carry:
 
 
 class StyleStack(nn.Module):
-    """Residual blocks, each instance-normalized and then scaled and shifted by the style."""
+    """Refine features in residual blocks; the style scales and shifts what each one gives."""
 
     def __init__(self, channels: int, growth: int, blocks: int, latent_channels: int) -> None:
         super().__init__()
@@ -121,7 +132,7 @@ def _activated(channels: int) -> tuple[nn.Module, nn.Module]:
 
 
 class Tower(nn.Module):
-    """Generate an image level by level from network inputs and one code a level."""
+    """Generate an image level by level, from what each level reads and one code for each level."""
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
@@ -168,7 +179,8 @@ class Tower(nn.Module):
 
         Args:
             inputs: image part of each level, ``[N, in_channels, H_l, W_l]``; for
-                super-resolution only the first is read.
+                super-resolution only the first is read, and with ``difference`` after it what
+                each level's prediction is added to.
             codes: ``[N, length_l]`` standard normal codes, see `code_lengths`.
         """
         outputs: list[Tensor] = []
@@ -183,7 +195,7 @@ class Tower(nn.Module):
     ) -> tuple[Tensor, Carry]:
         """Run one level on top of what the level below carried up.
 
-        super-resolution: reads the prediction below (raw, in [-1, 1]), doubles, then predicts.
+        super-resolution: reads the image below (in [-1, 1]), doubles, then predicts.
         generic: reads the input's pyramid, predicts, then doubles for the next level.
         colorization: as generic, but the last level does not double, and predicts the two colour
         channels that follow the input's lightness in the output.
@@ -223,59 +235,46 @@ class Tower(nn.Module):
             prediction = part(f"{name}_out")(features)
             features = features if last else part(f"{name}_up")(features)
 
-        colorization = config.form == "colorization"
-        output = torch.cat([image, prediction], 1) if colorization else (prediction + 1) / 2
+        output, prediction = self._output(index, inputs, prediction)
         return output, Carry(features, prediction, (*styles, style))
 
+    def _output(
+        self, index: int, inputs: Sequence[Tensor], prediction: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return a level's output, and the prediction in [-1, 1] that belongs to it."""
+        if self.config.form == "colorization":
+            return torch.cat([inputs[index], prediction], 1), prediction
+        if self.config.difference:
+            super_resolution = self.config.form == "super-resolution"
+            output = inputs[index + super_resolution] + prediction
+            return output, 2 * output - 1
+        return (prediction + 1) / 2, prediction
 
-def initialize(
-    tower: Tower,
-    *,
-    linear_scale: float = 1.0,
-    signal_gain: float = 6**0.5,
-    noise_scale: float = 0.05,
-    style_gain: float = 0.05,
-) -> None:
-    """Set linear layers to ``linear_scale`` times Kaiming-normal, biases to zero, noise low.
 
-    The defaults are ours, for short runs. As published (`initialize_official`) the last of four
-    levels starts with an output that varies a thousand times more with the noise than with the
-    observation, and the style branch is silent.
+def initialize(tower: Tower) -> None:
+    """Draw linear layers from Kaiming's normal law, set biases to zero, and start with low noise.
 
-    Args:
-        tower: the network.
-        linear_scale: factor on linear layers.
-        signal_gain: factor on the convolutions that pass an image on, between dense blocks.
-        noise_scale: factor on their kernels that read the noise map.
-        style_gain: factor on what a style stack adds.
+    The factors are ours, for short runs. The published code scales linear layers by 0.1, so that
+    the style hardly depends on its code: over codes it has a standard deviation of 5e-9 after eight
+    layers, and next to no gradient. Convolutions keep PyTorch's default there, whose gain is
+    1 / sqrt(6) of Kaiming's, and the last of four levels starts with an output that varies a
+    thousand times more with the noise than with the observation.
     """
     for module in tower.modules():
         if isinstance(module, nn.Linear):
             nn.init.kaiming_normal_(module.weight)
-            module.weight.data.mul_(linear_scale)
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
             nn.init.zeros_(bias)
-    first = tower.config.in_channels
-    noise = slice(first, first + tower.config.code_channels)
+    config = tower.config
+    noise = slice(config.in_channels, config.in_channels + config.code_channels)
     for name, module in tower.named_modules():
         if isinstance(module, WeightNormConv2d):
             if "_feat." in name:
-                module.scale_inputs(noise, noise_scale)
+                module.scale_inputs(noise, _NOISE_SCALE)
             if name.endswith("lr_conv.0"):
-                module.weight_g.data.mul_(style_gain)
-            elif tower.config.form == "colorization" and "_out." in name:
-                module.weight_g.data.mul_(style_gain)  # begin with gray: tanh must not saturate
+                module.weight_g.data.mul_(_STYLE_GAIN)
+            elif "_out." in name and (config.difference or config.form == "colorization"):
+                module.weight_g.data.mul_(_STYLE_GAIN)  # begin near the observation
             elif "_style." not in name:
-                module.weight_g.data.mul_(signal_gain)
-
-
-def initialize_official(tower: Tower) -> None:
-    """Initialize as the published code does, its two defects included.
-
-    It means to scale convolutions by 0.1 as well, but it scales the kernel that weight
-    normalization recomputes a moment later: they keep PyTorch's default, whose gain is 1 / sqrt(6)
-    of Kaiming's. Linear layers are scaled, which silences the style branch: over codes the style
-    has a standard deviation of 5e-9 after eight layers, and next to no gradient.
-    """
-    initialize(tower, linear_scale=0.1, signal_gain=1.0, noise_scale=1.0, style_gain=1.0)
+                module.weight_g.data.mul_(_SIGNAL_GAIN)

@@ -44,6 +44,8 @@ class UnetConfig:
         injection: whether the code is given to all levels, or to the input alone.
         activation: nonlinearity of the way up.
         upsample: transposed convolution, or bilinear enlargement and a 3x3 convolution.
+        difference: whether the output is added to the input image, twice, so that the network
+            learns only in what the two differ. Not published.
     """
 
     depth: int
@@ -54,10 +56,11 @@ class UnetConfig:
     injection: Literal["all", "input"] = "all"
     activation: Literal["relu", "lrelu", "elu"] = "relu"
     upsample: Literal["transposed", "bilinear"] = "transposed"
+    difference: bool = False
 
     @property
     def widths(self) -> list[int]:
-        """Channels that each level hands down, outermost first."""
+        """The channels that each level hands down, outermost first."""
         return [self.channels * min(2**level, 8) for level in range(self.depth)]
 
 
@@ -78,7 +81,7 @@ class Level(nn.Module):
 
 
 class Unet(nn.Module):
-    """U-Net with the code concatenated to the input of every level (``injection="all"``)."""
+    """Generate an image by a U-Net that reads the code at every level (``injection="all"``)."""
 
     def __init__(self, config: UnetConfig) -> None:
         super().__init__()
@@ -97,7 +100,7 @@ class Unet(nn.Module):
             masks: factors for `dropout_shapes`, outermost first; none without dropout.
 
         Returns:
-            ``[N, out_channels, H, W]`` in [-1, 1].
+            ``[N, out_channels, H, W]`` in [-1, 1], or up to 2 from the image with ``difference``.
 
         Raises:
             InvalidImagesError: if a side is no multiple of 2^depth.
@@ -120,7 +123,7 @@ class Unet(nn.Module):
                 features = features * dropped[index]
             if index > 0:
                 features = torch.cat([features, skips[index]], dim=1)
-        return features
+        return images + 2 * features if self.config.difference else features
 
     def dropout_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Return the shapes of the features that dropout may act on, outermost first.
@@ -141,7 +144,7 @@ class Unet(nn.Module):
 
 
 class NestedLevel(nn.Module):
-    """One level of `InputUnet` with all levels below inside; all but the outermost keep a skip."""
+    """One level of `InputUnet`, which holds the level below; all but the outermost keep a skip."""
 
     def __init__(self, *modules: nn.Module, skips: bool) -> None:
         super().__init__()
@@ -161,7 +164,7 @@ class NestedLevel(nn.Module):
 
 
 class InputUnet(nn.Module):
-    """U-Net with the code concatenated to the image alone (``injection="input"``)."""
+    """Generate an image by a U-Net that reads the code beside it (``injection="input"``)."""
 
     def __init__(self, config: UnetConfig) -> None:
         super().__init__()
@@ -181,11 +184,11 @@ class InputUnet(nn.Module):
         _require_divisible(images, self.config.depth)
         tiled = codes[..., None, None].expand(-1, -1, *images.shape[-2:])
         out: Tensor = self.model(torch.cat([images, tiled], dim=1))
-        return out
+        return images + 2 * out if self.config.difference else out
 
 
 def _way_up(config: UnetConfig, index: int) -> list[nn.Module]:
-    """Return a level's upward modules: activation, doubling, and norm or, outermost, tanh."""
+    """Return a level's way up: activate, double, and normalize or, at the outermost, bound."""
     innermost = index == config.depth - 1
     feed = config.widths[index] * (1 if innermost else 2)
     out = config.out_channels if index == 0 else config.widths[index - 1]

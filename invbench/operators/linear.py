@@ -21,7 +21,7 @@ from invbench.operators.svd import Factors, PixelSVD, SeparableSVD
 if TYPE_CHECKING:
     from torch import Tensor
 
-_Kind = Literal["forward", "inverse"]
+_Kind = Literal["forward", "inverse", "smoothest"]
 
 
 def mirrored_bicubic_matrix(size: int, length: int) -> np.ndarray:
@@ -122,6 +122,20 @@ class LinearBicubic:
         rows, columns = self._matrices("inverse", observations)
         return rows @ observations @ columns.T
 
+    def smoothest(self, observations: Tensor) -> Tensor:
+        """Map observations to the smoothest images that have them.
+
+        The pseudo-inverse ``G = S A^T (A S A^T)^-1`` of rows and of columns, for pixels whose
+        covariance S falls exponentially over the image's side: along a row or a column it makes
+        the differences of neighbors small, where `pinv` makes the values small.
+
+        Raises:
+            InvalidImagesError: for observations of another size.
+        """
+        _check_size(observations, *self.observation_shape(self.height, self.width)[1:])
+        rows, columns = self._matrices("smoothest", observations)
+        return rows @ observations @ columns.T
+
     def svd(self) -> SeparableSVD:
         """Decompose into singular values, for images of three channels."""
         _, height, width = self.observation_shape(self.height, self.width)
@@ -209,5 +223,9 @@ def _bicubic(
     matrix = bicubic_matrix(size, length)
     if kind == "inverse":
         matrix = np.linalg.pinv(matrix)
+    elif kind == "smoothest":
+        position = np.arange(length)
+        covariance = np.exp(-np.abs(position[:, None] - position) / length)
+        matrix = covariance @ matrix.T @ np.linalg.inv(matrix @ covariance @ matrix.T)
     with torch.inference_mode(mode=False):  # kept, so also for callers that need gradients
         return torch.tensor(matrix, dtype=dtype, device=device)

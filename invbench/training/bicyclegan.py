@@ -14,29 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch.nn import functional
 
-from invbench.images import to_signed
-from invbench.models.gan import condition
-from invbench.networks import DiscriminatorConfig, Encoder, EncoderConfig, MultiscaleDiscriminator
-from invbench.seeding import generator as seeded
+from invbench.networks import Encoder, EncoderConfig, MultiscaleDiscriminator
 from invbench.training.gan import (
-    GanMode,
-    Players,
-    companion,
+    GanLearner,
+    GanOptions,
     gan_loss,
-    kl_divergence,
+    generate_with,
     real_and_fake_loss,
-    require_batch,
-    total_of,
-    with_dropout,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from torch import Tensor, nn
 
-    from torch import Tensor
-
-    from invbench.networks import InputUnet, Unet
-    from invbench.training.pairs import Pairs
+    from invbench.networks import InputUnet, Unet  # noqa: F401
 
 
 class LatentTerm(Protocol):
@@ -65,14 +55,12 @@ class LatentRegression:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BicycleOptions:
+class BicycleOptions(GanOptions):
     """How BicycleGAN learns; the defaults are the published ones.
 
     Attributes:
         latent: the term on recovered codes; the one thing that DivCo changes.
         batch_size: even; half of it is encoded.
-        gan_mode: see `training.gan.gan_loss`.
-        gan_weight: of the first discriminator's verdict.
         gan2_weight: of the second discriminator's verdict.
         l1_weight: of mean |reconstruction - target|.
         kl_weight: of the divergence of encoded codes from standard normal ones.
@@ -81,19 +69,13 @@ class BicycleOptions:
         conditional: whether discriminators see the input too.
         shared_discriminator: whether one discriminator plays both parts.
         dropout: whether the generator's dropout is on while training (the published scripts).
-        learning_rate: of Adam; constant for half of the run, then falling linearly to zero.
-        betas: of Adam.
         encoder_form: residual blocks, or plain convolutions.
         encoder_channels: width of the encoder's first layer.
-        discriminator_channels: width of the discriminators' first layer.
-        discriminator_layers: their layers that halve.
-        discriminator_scales: their scales.
+        discriminator_scales: scales of a discriminator.
     """
 
     latent: LatentTerm = field(default_factory=LatentRegression)
     batch_size: int = 2
-    gan_mode: GanMode = "lsgan"
-    gan_weight: float = 1.0
     gan2_weight: float = 1.0
     l1_weight: float = 10.0
     kl_weight: float = 0.01
@@ -101,12 +83,8 @@ class BicycleOptions:
     conditional: bool = False
     shared_discriminator: bool = False
     dropout: bool = False
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
     encoder_form: Literal["residual", "plain"] = "residual"
     encoder_channels: int = 64
-    discriminator_channels: int = 64
-    discriminator_layers: int = 3
     discriminator_scales: int = 2
 
 
@@ -116,6 +94,8 @@ OPTIONS = {
     "tiny": BicycleOptions(
         batch_size=4,
         learning_rate=1e-3,
+        decay=0.998,
+        warm_up_steps=50,
         encoder_channels=32,
         discriminator_channels=32,
         discriminator_layers=2,
@@ -125,167 +105,118 @@ OPTIONS = {
 }
 
 
-def reparameterize(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Turn standard normal noise into a draw of N(mean, variance)."""
-    return mean + noise * (0.5 * log_variance).exp()
+def reparameterize(mu: Tensor, log_variance: Tensor, epsilon: Tensor) -> Tensor:
+    r"""Turn standard normal noise into a draw of N(mu, sigma^2): :math:`\mu + \sigma \epsilon`."""
+    return mu + epsilon * (0.5 * log_variance).exp()
 
 
-class BicycleLearner:
-    """Trains a generator with an encoder and two discriminators."""
+def kl_divergence(mu: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Return the divergence ``[N]`` of N(mu, sigma^2) from N(0, 1), summed over a code's entries.
 
-    def __init__(
-        self, generator: Unet | InputUnet, pairs: Pairs, options: BicycleOptions, *, seed: int
-    ) -> None:
-        require_batch(pairs, options.batch_size, multiple=2)
-        self.network = generator
-        self.pairs = pairs
-        self.options = options
-        self.generator = seeded(seed)
-        self.generate = with_dropout(generator, self.generator) if options.dropout else generator
-        networks = {"generator": generator, **self._companions(pairs.targets.shape[-1])}
-        self.players = Players(networks, learning_rate=options.learning_rate, betas=options.betas)
+    .. math::
+        D_{KL} = -\frac{1}{2} \sum (1 + \log \sigma^2 - \mu^2 - \sigma^2)
+    """
+    return -0.5 * (1 + log_variance - mu.square() - log_variance.exp()).sum(dim=1)
 
-    def step(self, progress: float) -> dict[str, float]:
-        """Take one step of all players; ``progress`` in [0, 1] is the part of the run over."""
-        options = self.options
-        target, observation = self.pairs.batch(options.batch_size, self.generator)
-        source = condition(observation, enlarge=target.shape[-1] // observation.shape[-1])
-        half, length = options.batch_size // 2, self.network.config.code_channels
-        noise = torch.randn(half, length, generator=self.generator)
-        codes = options.latent.draw(half, length, self.generator)
-        losses = self.update(
-            source,
-            to_signed(target),
-            noise=noise.to(target.device),
-            codes=codes.to(target.device),
-            progress=progress,
-        )
-        return {name: loss.item() for name, loss in losses.items()}
+
+class BicycleLearner(GanLearner["Unet | InputUnet", BicycleOptions]):
+    r"""Trains a generator G with an encoder E and two discriminators D_1 and D_2.
+
+    With A_1, B_1 for sources and targets of a batch's first half, B_2 for the targets of its
+    second half, epsilon for normal noise, z for codes drawn at random, and L for `gan_loss`; the
+    terms' weights are left out:
+
+    .. math::
+        (\mu, \log \sigma^2) = E(B_1), \quad F_1 = G(A_1, \mu + \sigma \epsilon), \quad
+            F_z = G(A_1, z) \\
+        \min_{G, E} \; L(D_1(F_1), 1) + L(D_2(F_z), 1) + |F_1 - B_1| + D_{KL}, \quad
+            \min_G \; \mathrm{latent}(E_\mu(F_z), z) \\
+        \min_{D_1} \; L(D_1(F_1), 0) + L(D_1(B_1), 1), \quad
+            \min_{D_2} \; L(D_2(F_z), 0) + L(D_2(B_2), 1)
+
+    Where z holds several sets of codes, D_2 judges the outputs of the first.
+    """
+
+    batch_multiple = 2
 
     def update(
-        self, source: Tensor, target: Tensor, *, noise: Tensor, codes: Tensor, progress: float
+        self, A: Tensor, B: Tensor, *, epsilon: Tensor, z: Tensor, progress: float
     ) -> dict[str, Tensor]:
         """Take one step with everything given.
 
         Args:
-            source: ``[2 H, 3, S, S]`` in [-1, 1].
-            target: ``[2 H, 3, S, S]`` in [-1, 1].
-            noise: ``[H, Z]``, makes a code of an encoding.
-            codes: ``[M, H, Z]``, see `LatentTerm.draw`.
-            progress: the part of the run over.
-
-        Returns:
-            All losses, weighted.
+            A: sources ``[2 H, 3, S, S]`` in [-1, 1].
+            B: targets ``[2 H, 3, S, S]`` in [-1, 1].
+            epsilon: ``[H, Z]`` standard normal noise.
+            z: ``[M, H, Z]`` codes, see `LatentTerm.draw`.
+            progress: the part of the run that is over.
         """
-        play = self.players.networks
-        half = len(noise)
-        seen = source[:half]
+        options, networks, half = self.options, self.players.networks, len(epsilon)
+        G = generate_with(self.trained, self.generator, dropout=options.dropout)
+        E, D_1, D_2 = (networks[name] for name in ("encoder", *self._judges))
+        A_1, B_1 = A[:half], B[:half]
 
-        # Encode the targets, then generate from their codes and from random ones
-        mean, log_variance = play["encoder"](target[:half])
-        encoded_codes = reparameterize(mean, log_variance, noise)[None]
-        every = torch.cat([encoded_codes, codes]).flatten(0, 1)
-        fakes = self.generate(seen.repeat(len(codes) + 1, 1, 1, 1), every)
-        encoded, random = fakes[:half], fakes[half:]
+        # Encode the targets, then generate from their codes and from random ones, in one pass
+        mu, log_variance = E(B_1)
+        codes = torch.cat([reparameterize(mu, log_variance, epsilon)[None], z]).flatten(0, 1)
+        fakes = G(A_1.repeat(len(z) + 1, 1, 1, 1), codes)
+        F_1, F_z = fakes[:half], fakes[half:]
+        seen_1, seen_2 = self._seen(A_1, F_1), self._seen(A_1, F_z[:half])
 
         # Generator and encoder: fool both discriminators, reconstruct, stay near N(0, 1)
-        losses = self._main_losses(seen, target[:half], encoded, random[:half])
-        divergence = kl_divergence(mean, log_variance)
-        reduced = divergence.mean() if self.options.kl_reduction == "mean" else divergence.sum()
-        losses["kl"] = self.options.kl_weight * reduced
-        self.players.backward(total_of(losses), "generator", "encoder", keep=True)
+        divergence = kl_divergence(mu, log_variance)
+        reduced = divergence.mean() if options.kl_reduction == "mean" else divergence.sum()
+        losses = {
+            "gan": options.gan_weight * gan_loss(D_1(seen_1), real=True, mode=options.gan_mode),
+            "gan2": options.gan2_weight * gan_loss(D_2(seen_2), real=True, mode=options.gan_mode),
+            "l1": options.l1_weight * functional.l1_loss(F_1, B_1),
+            "kl": options.kl_weight * reduced,
+        }
+        self.players.backward(losses, "generator", "encoder", keep=True)
 
         # Generator alone: its outputs must tell their codes
-        recovered = play["encoder"](random)[0].unflatten(0, codes.shape[:2])
-        latent = self.options.latent.losses(recovered, codes)
-        self.players.backward(total_of(latent), "generator")
+        latent = options.latent.losses(E(F_z)[0].unflatten(0, z.shape[:2]), z)
+        self.players.backward(latent, "generator")
         self.players.step("generator", "encoder", progress=progress)
 
         # Discriminators: judge what was generated before that step
-        judged = self._discriminator_losses(source, target, encoded, random[:half])
-        judges = dict.fromkeys(self._judges)
-        self.players.backward(total_of(judged), *judges)
-        self.players.step(*judges, progress=progress)
+        real_1, real_2 = self._seen(A, B).chunk(2)
+        judged = {
+            "discriminator": real_and_fake_loss(D_1, real_1, seen_1, mode=options.gan_mode),
+            "discriminator2": real_and_fake_loss(D_2, real_2, seen_2, mode=options.gan_mode),
+        }
+        self.players.descend(judged, *dict.fromkeys(self._judges), progress=progress)
         return {**losses, **latent, **judged}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that continues the run exactly."""
-        return {"players": self.players.state_dict(), "generator": self.generator.get_state()}
+    def draw(self, target: Tensor) -> dict[str, Any]:
+        """Draw the noise of the encoded codes, and the codes that are drawn at random."""
+        half, length = len(target) // 2, self.trained.config.code_channels
+        epsilon = torch.randn(half, length, generator=self.generator)
+        z = self.options.latent.draw(half, length, self.generator)
+        return {"epsilon": epsilon.to(target.device), "z": z.to(target.device)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
-        self.players.load_state_dict(state["players"])
-        self.generator.set_state(state["generator"])
-
-    @property
-    def _judges(self) -> list[str]:
-        """The discriminator of encoded codes, then that of random ones: two names, or twice one."""
-        second = "discriminator" if self.options.shared_discriminator else "discriminator2"
-        return ["discriminator", second]
-
-    def _main_losses(
-        self, seen: Tensor, target: Tensor, encoded: Tensor, random: Tensor
-    ) -> dict[str, Tensor]:
-        options = self.options
-        fooled = [
-            gan_loss(
-                self.players.networks[name](self._shown(seen, fake)),
-                real=True,
-                mode=options.gan_mode,
-            )
-            for name, fake in zip(self._judges, (encoded, random), strict=True)
-        ]
-        return {
-            "gan": options.gan_weight * fooled[0],
-            "gan2": options.gan2_weight * fooled[1],
-            "l1": options.l1_weight * functional.l1_loss(encoded, target),
-        }
-
-    def _discriminator_losses(
-        self, source: Tensor, target: Tensor, encoded: Tensor, random: Tensor
-    ) -> dict[str, Tensor]:
-        seen = source[: len(encoded)]
-        halves = self._shown(source, target).chunk(2)
-        return {
-            loss: real_and_fake_loss(
-                self.players.networks[name],
-                real,
-                self._shown(seen, fake),
-                mode=self.options.gan_mode,
-            )
-            for loss, name, real, fake in zip(
-                ("discriminator", "discriminator2"),
-                self._judges,
-                halves,
-                (encoded, random),
-                strict=True,
-            )
-        }
-
-    def _shown(self, source: Tensor, image: Tensor) -> Tensor:
-        """Return what a discriminator sees of a pair."""
-        return torch.cat([source, image], dim=1) if self.options.conditional else image
-
-    def _companions(self, side: int) -> dict[str, torch.nn.Module]:
-        """Make encoder and discriminators for targets of a side, which must be 8 * 2^n."""
-        options, generator = self.options, self.network.config
+    def companions(self, side: int) -> dict[str, nn.Module]:
+        """Build encoder and discriminators for targets of a side, which must be 8 * 2^n."""
+        options, sizes = self.options, self.trained.config
         encoder = EncoderConfig(
             blocks=max(1, round(log2(side / 8))),
             form=options.encoder_form,
-            in_channels=generator.out_channels,
+            in_channels=sizes.out_channels,
             channels=options.encoder_channels,
-            code_channels=generator.code_channels,
+            code_channels=sizes.code_channels,
         )
-        discriminator = DiscriminatorConfig(
-            in_channels=generator.out_channels
-            + (generator.in_channels if options.conditional else 0),
-            channels=options.discriminator_channels,
-            layers=options.discriminator_layers,
-        )
-        made: dict[str, torch.nn.Module] = {"encoder": Encoder(encoder)}
+        seen = options.discriminator(sizes.out_channels + options.conditional * sizes.in_channels)
+        built: dict[str, nn.Module] = {"encoder": Encoder(encoder)}
         for name in self._judges:
-            made[name] = MultiscaleDiscriminator(discriminator, scales=options.discriminator_scales)
-        return {
-            name: companion(network, beside=self.network, generator=self.generator)
-            for name, network in made.items()
-        }
+            built[name] = MultiscaleDiscriminator(seen, scales=options.discriminator_scales)
+        return built
+
+    @property
+    def _judges(self) -> tuple[str, str]:
+        """The discriminator of encoded codes, then that of random ones: two names, or twice one."""
+        shared = self.options.shared_discriminator
+        return "discriminator", "discriminator" if shared else "discriminator2"
+
+    def _seen(self, source: Tensor, image: Tensor) -> Tensor:
+        """Return what a discriminator sees of a pair."""
+        return torch.cat([source, image], dim=1) if self.options.conditional else image

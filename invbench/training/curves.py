@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TIME = ("step", "minutes")
-SCORES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "width": "width"}
-"""What `recipes.validate` scores, and how it is called in a plot."""
+SCORES = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "width": "width",
+    "crps": "CRPS",
+    "skill": "CRPS skill",
+}
+"""What `validation.validate` scores, and how it is called in a plot."""
 
 
 def plot_run(folder: Path) -> Path:

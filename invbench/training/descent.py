@@ -1,4 +1,4 @@
-"""How weights follow gradients in denoising: Adam with warm-up, and an average of the weights."""
+"""How weights follow gradients: a schedule of rates, an average of weights, and Adam with both."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 
@@ -18,9 +20,8 @@ class DescentOptions:
     """How weights follow gradients; the defaults are NDM's, but for the warm-up.
 
     Attributes:
-        learning_rate: of Adam, constant for half of the run, then falling linearly to zero. The
-            published runs keep it constant.
-        warm_up_steps: over which it rises linearly from zero; published 2500.
+        learning_rate: of Adam, see `scheduled_rate`. The published runs keep it constant.
+        warm_up_steps: over which it rises; published 2500.
         clip_norm: largest norm of the gradient.
         decay: of the average of the weights, as soon as enough of them have been seen.
     """
@@ -29,6 +30,17 @@ class DescentOptions:
     warm_up_steps: int = 500
     clip_norm: float = 1.0
     decay: float = 0.999
+
+
+def scheduled_rate(rate: float, progress: float, *, step: int = 0, warm_up_steps: int = 0) -> float:
+    r"""Return a step's learning rate: it rises, is constant for half of a run, and falls to zero.
+
+    For step k, of which the first is 0, W steps of warm-up and the part p of the run that is over:
+
+    .. math::
+        \eta_k = \eta \; \min(1, (k + 1) / W) \; \min(1, 2 (1 - p))
+    """
+    return rate * min(1.0, (step + 1) / max(1, warm_up_steps)) * min(1.0, 2 * (1 - progress))
 
 
 class Average:
@@ -52,9 +64,18 @@ class Average:
         for average, weight in pairs:
             average.lerp_(weight, 1 - decay)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what continues the average."""
+        return {"network": self.network.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self.network.load_state_dict(state["network"])
+        self.updates = state["updates"]
+
 
 class Descent:
-    """Adam with warm-up, late decay and clipping; the weights' average; the run's randomness."""
+    """A network in training: Adam, the average of its weights, and the run's randomness."""
 
     def __init__(self, network: nn.Module, options: DescentOptions, *, seed: int) -> None:
         self.network = network.train()
@@ -71,9 +92,13 @@ class Descent:
     def step(self, loss: Tensor, progress: float) -> dict[str, float]:
         """Take one step down the loss; ``progress`` is the part of the run that is over."""
         options = self.options
-        warm_up = min(1.0, (self.steps + 1) / max(1, options.warm_up_steps))
         for group in self.optimizer.param_groups:
-            group["lr"] = options.learning_rate * warm_up * min(1.0, 2 * (1 - progress))
+            group["lr"] = scheduled_rate(
+                options.learning_rate,
+                progress,
+                step=self.steps,
+                warm_up_steps=options.warm_up_steps,
+            )
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), options.clip_norm)
@@ -89,8 +114,7 @@ class Descent:
         """Return everything that continues the run exactly."""
         return {
             "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
-            "steps": self.steps,
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
         }
@@ -98,7 +122,6 @@ class Descent:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.average.updates = state["steps"]
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])

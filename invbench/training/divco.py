@@ -1,4 +1,4 @@
-"""DivCo's training: BicycleGAN's, with codes contrasted instead of regressed.
+"""DivCo's training: `bicyclegan.BicycleLearner` with codes contrasted instead of regressed.
 
 Of K + 2 outputs for one input, the output of a query code must be nearer, in the encoder's eyes, to
 the output of a code close by than to those of K codes elsewhere. The released trainer computes
@@ -14,7 +14,6 @@ import torch
 from torch.nn import functional
 
 from invbench.training.bicyclegan import OPTIONS as BICYCLE_OPTIONS
-from invbench.training.bicyclegan import BicycleLearner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,19 +22,20 @@ if TYPE_CHECKING:
 def contrastive_loss(
     recovered: Tensor, *, temperature: float = 1.0, normalize: bool = False
 ) -> Tensor:
-    """Return the latent-augmented contrastive loss ``[N]`` of each query (DivCo, section 3.2).
+    r"""Return the latent-augmented contrastive loss ``[N]`` of each query (DivCo, section 3.2).
 
-    With m_0 the query's recovered code, m_1 the positive's and the others negatives:
-    loss = -log( exp(m_0 . m_1 / T) / sum over j >= 1 of exp(m_0 . m_j / T) ).
+    With m_0 for the query's recovered code, m_1 for the positive's and the others for negatives:
+
+    .. math::
+        -\log \frac{\exp(m_0 \cdot m_1 / T)}{\sum_{j \ge 1} \exp(m_0 \cdot m_j / T)}
 
     Args:
-        recovered: ``[K + 2, N, Z]`` encoder means: queries, positives, K sets of negatives.
+        recovered: m, ``[K + 2, N, Z]`` encoder means: queries, positives, K sets of negatives.
         temperature: T.
         normalize: whether codes are first scaled to unit length.
     """
-    if normalize:
-        recovered = recovered / recovered.norm(dim=-1, keepdim=True)
-    logits = torch.einsum("nz,knz->nk", recovered[0], recovered[1:]) / temperature
+    m = recovered / recovered.norm(dim=-1, keepdim=True) if normalize else recovered
+    logits = torch.einsum("nz,knz->nk", m[0], m[1:]) / temperature
     first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     return functional.cross_entropy(logits, first, reduction="none")
 
@@ -116,5 +116,3 @@ OPTIONS = {
     "small": replace(BICYCLE_OPTIONS["small"], latent=LatentContrast()),
     "official": replace(BICYCLE_OPTIONS["official"], latent=LatentContrast()),
 }
-
-DivcoLearner = BicycleLearner

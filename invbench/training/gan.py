@@ -1,19 +1,23 @@
-"""What the adversarial methods share: the losses, and the players with their optimizers."""
+"""What the adversarial methods share: the game's losses, its options, and how a step is taken."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
-from invbench.errors import InvbenchError, MissingDataError
-from invbench.networks import Unet, draw_masks, initialize_xavier
+from invbench.images import to_signed
+from invbench.models.gan import condition
+from invbench.networks import DiscriminatorConfig, Unet, draw_masks, initialize_xavier
+from invbench.seeding import generator as seeded
+from invbench.training.pairs import InvalidOptionsError, require_batch
+from invbench.training.players import Players
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from torch import Tensor, nn
 
     from invbench.networks import InputUnet
     from invbench.training.pairs import Pairs
@@ -23,32 +27,36 @@ if TYPE_CHECKING:
 GanMode = Literal["lsgan", "vanilla", "wgan"]
 
 
-class InvalidOptionsError(InvbenchError, ValueError):
-    """Training options contradict each other or the data."""
-
-
 def gan_loss(maps: Sequence[Tensor], *, real: bool, mode: GanMode = "lsgan") -> Tensor:
-    """Return how far a discriminator's verdict is from real or fake, summed over scales.
+    r"""Return how far a discriminator's verdict is from real or fake, summed over scales.
 
-    For each map p of logits, with target t = 1 for real and 0 for fake: lsgan mean (p - t)^2,
-    vanilla mean of the cross-entropy of sigmoid(p), wgan -mean p for real and mean p for fake. The
-    published code, given a bare tensor where it expects a list, sums over the images of the batch
-    instead: that is ``gan_loss(list(tensor), ...)``.
+    For a map p of logits, with the target t = 1 for real and 0 for fake:
+
+    .. math::
+        L(p, t) = \begin{cases}
+            \mathrm{mean} (p - t)^2 & \text{lsgan} \\
+            -\mathrm{mean} (t \log s(p) + (1 - t) \log (1 - s(p))), \; s(p) = 1 / (1 + e^{-p})
+                & \text{vanilla} \\
+            (1 - 2 t) \, \mathrm{mean} \, p & \text{wgan}
+        \end{cases}
+
+    The published code, given a bare tensor where it expects a list, sums over the images of the
+    batch instead: that is ``gan_loss(list(tensor), ...)``.
 
     Example:
         >>> gan_loss([torch.tensor([1.0, 3.0]), torch.tensor([2.0])], real=True)
         tensor(3.)
     """
-    return torch.stack([_map_loss(logits, real=real, mode=mode) for logits in maps]).sum()
+    return torch.stack([_map_loss(p, real=real, mode=mode) for p in maps]).sum()
 
 
-def _map_loss(logits: Tensor, *, real: bool, mode: GanMode) -> Tensor:
+def _map_loss(p: Tensor, *, real: bool, mode: GanMode) -> Tensor:
     if mode == "wgan":
-        return -logits.mean() if real else logits.mean()
-    target = torch.full_like(logits, float(real))
+        return -p.mean() if real else p.mean()
+    t = torch.full_like(p, float(real))
     if mode == "vanilla":
-        return functional.binary_cross_entropy_with_logits(logits, target)
-    return functional.mse_loss(logits, target)
+        return functional.binary_cross_entropy_with_logits(p, t)
+    return functional.mse_loss(p, t)
 
 
 def real_and_fake_loss(
@@ -59,97 +67,123 @@ def real_and_fake_loss(
     return on_fake + gan_loss(discriminator(real), real=True, mode=mode)
 
 
-def total_of(losses: Mapping[str, Tensor]) -> Tensor:
-    """Return the sum of named losses."""
-    return torch.stack(list(losses.values())).sum()
+@dataclass(frozen=True, kw_only=True)
+class GanOptions:
+    """The options that all adversarial methods have.
 
-
-def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(N(mean, variance) || N(0, 1)) ``[N]``, summed over the code's entries.
-
-    KL = -1/2 sum (1 + log variance - mean^2 - variance).
+    Attributes:
+        batch_size: images a step.
+        gan_mode: form of the discriminators' losses, see `gan_loss`.
+        gan_weight: weight of the (first) discriminator's verdict in the generator's loss.
+        learning_rate: of Adam, see `descent.scheduled_rate`.
+        betas: of Adam.
+        decay: of the average of the generator's weights; 0 keeps none, see `Players`.
+        warm_up_steps: over which the learning rate rises.
+        discriminator_channels: width of a discriminator's first layer.
+        discriminator_layers: layers of a discriminator that halve.
     """
-    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=1)
+
+    batch_size: int = 1
+    gan_mode: GanMode = "lsgan"
+    gan_weight: float = 1.0
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    decay: float = 0.0
+    warm_up_steps: int = 0
+    discriminator_channels: int = 64
+    discriminator_layers: int = 3
+
+    def discriminator(self, in_channels: int, *, blur: bool = False) -> DiscriminatorConfig:
+        """Return the sizes of a discriminator of images with so many channels."""
+        return DiscriminatorConfig(
+            in_channels=in_channels,
+            channels=self.discriminator_channels,
+            layers=self.discriminator_layers,
+            blur=blur,
+        )
 
 
-class Players:
-    """Networks by name, each with an Adam of its own and one learning rate for all.
+Network = TypeVar("Network", bound=nn.Module)
+Options = TypeVar("Options", bound=GanOptions)
+
+
+class GanLearner(Generic[Network, Options]):
+    """Trains a generator beside networks that only training needs.
+
+    A method says in three functions what is its own: which `companions` there are, what a step
+    has to `draw`, and how a step has to `update` the networks. The data, the randomness and the
+    state of a run are here.
+
+    Attributes:
+        batch_multiple: what a batch size has to be a multiple of.
 
     Args:
-        networks: on the device they stay on.
-        learning_rate: constant for half of the run, then falling linearly to zero.
-        betas: of Adam.
+        generator: the network to train, on the device of the pairs.
+        pairs: what to train on.
+        options: how.
+        seed: of all randomness.
     """
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        *,
-        learning_rate: float,
-        betas: tuple[float, float],
-    ) -> None:
-        self.networks = dict(networks)
-        self.learning_rate = learning_rate
-        self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), lr=learning_rate, betas=betas)
-            for name, network in networks.items()
-        }
+    batch_multiple = 1
+    update: Callable[..., dict[str, Tensor]]
+    """Take one step, with source and target ``[N, 3, S, S]`` in [-1, 1], `draw`'s result as keyword
+    arguments, and ``progress``, the part of the run that is over; return all losses, weighted."""
 
-    def parameters(self, *names: str) -> list[nn.Parameter]:
-        """Return the parameters of the named networks."""
-        return [value for name in names for value in self.networks[name].parameters()]
+    def __init__(self, generator: Network, pairs: Pairs, options: Options, *, seed: int) -> None:
+        require_batch(pairs, options.batch_size, multiple=self.batch_multiple)
+        self.trained = generator
+        self.pairs = pairs
+        self.options = options
+        self.generator = seeded(seed)
+        networks = self.companions(pairs.targets.shape[-1])
+        for network in networks.values():
+            initialize_xavier(network, generator=self.generator)
+            network.to(pairs.device)
+        self.players = Players({"generator": generator, **networks}, options)
 
-    def backward(self, loss: Tensor, *names: str, keep: bool = False) -> None:
-        """Add the gradient of ``loss`` to the named networks, and to no other.
+    def companions(self, side: int) -> dict[str, nn.Module]:
+        """Build the networks that only training needs, by name, for targets of a side."""
+        raise NotImplementedError
 
-        ``keep`` keeps the graph for another call.
-        """
-        loss.backward(inputs=self.parameters(*names), retain_graph=keep)
+    def draw(self, target: Tensor) -> dict[str, Any]:
+        """Draw the randomness of a step for a batch of targets ``[N, 3, S, S]``."""
+        raise NotImplementedError
 
-    def step(self, *names: str, progress: float) -> None:
-        """Step the named networks' optimizers, then clear their gradients."""
-        for name in names:
-            optimizer = self.optimizers[name]
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * min(1.0, 2 * (1 - progress))
-            optimizer.step()
-            optimizer.zero_grad()
+    @property
+    def network(self) -> nn.Module:
+        """The generator to ship, see `Players.shipped`."""
+        return self.players.shipped
+
+    def step(self, progress: float) -> dict[str, float]:
+        """Take one step on a batch; ``progress`` in [0, 1] is the part of the run that is over."""
+        target, observation = self.pairs.batch(self.options.batch_size, self.generator)
+        config: Any = self.trained.config
+        enlarge = target.shape[-1] // observation.shape[-1]
+        source = condition(observation, enlarge=enlarge, smoothest=config.difference)
+        drawn = self.draw(target)
+        losses = self.update(source, to_signed(target), **drawn, progress=progress)
+        return {name: loss.item() for name, loss in losses.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all weights and optimizer states."""
-        return {
-            name: {
-                "network": network.state_dict(),
-                "optimizer": self.optimizers[name].state_dict(),
-            }
-            for name, network in self.networks.items()
-        }
+        """Return everything that continues the run exactly."""
+        return {"players": self.players.state_dict(), "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict`."""
-        for name, network in self.networks.items():
-            network.load_state_dict(state[name]["network"])
-            self.optimizers[name].load_state_dict(state[name]["optimizer"])
+        """Continue where `state_dict` was taken."""
+        self.players.load_state_dict(state["players"])
+        self.generator.set_state(state["generator"])
 
 
-def companion(network: nn.Module, *, beside: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Initialize a network that only training needs, and put it on the generator network's device.
-
-    Args:
-        network: changed in place.
-        beside: a network that is already where training happens.
-        generator: source of the random weights.
-    """
-    initialize_xavier(network, generator=generator)
-    return network.to(next(beside.parameters()).device)
-
-
-def with_dropout(generator: Unet | InputUnet, noise: torch.Generator) -> Generate:
-    """Return a function that runs a U-Net on (images, codes) with fresh masks each time.
+def generate_with(
+    generator: Unet | InputUnet, noise: torch.Generator, *, dropout: bool
+) -> Generate:
+    """Return a function that runs a U-Net on (images, codes), with fresh dropout masks if asked.
 
     Raises:
-        InvalidOptionsError: for the U-Net that takes no masks.
+        InvalidOptionsError: if dropout is asked of the U-Net that takes no masks.
     """
+    if not dropout:
+        return generator
     if not isinstance(generator, Unet):
         raise InvalidOptionsError('dropout: choose the generator with injection="all"')
 
@@ -160,21 +194,3 @@ def with_dropout(generator: Unet | InputUnet, noise: torch.Generator) -> Generat
         return out
 
     return generate
-
-
-def require_batch(pairs: Pairs, batch_size: int, *, multiple: int = 1) -> None:
-    """Refuse a batch size that the data or the method cannot fill.
-
-    Raises:
-        MissingDataError: if there are fewer targets than that.
-        InvalidOptionsError: if it is no positive multiple of ``multiple``.
-    """
-    if batch_size <= 0 or batch_size % multiple:
-        raise InvalidOptionsError(
-            f"batch_size {batch_size}: must be a positive multiple of {multiple}"
-        )
-    if len(pairs) < batch_size:
-        raise MissingDataError(
-            f"{len(pairs)} targets do not fill a batch of {batch_size}; "
-            "give more images or a smaller batch_size"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,6 +63,13 @@ class Budget:
             return min(1.0, step / self.steps)
         return min(1.0, minutes / self.minutes) if self.minutes else 1.0
 
+    def divided(self, parts: int) -> Budget:
+        """Return a part of the budget, at least one step."""
+        return Budget(
+            steps=None if self.steps is None else max(1, self.steps // parts),
+            minutes=None if self.minutes is None else self.minutes / parts,
+        )
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -80,6 +88,7 @@ def train(
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     validations: int = 10,
     save_every_seconds: float = 60.0,
+    first_save_seconds: float = 5.0,
     device: torch.device | str = "cpu",
 ) -> Outcome:
     """Run a learner through its budget, continuing from ``folder/state.pt`` if it is there.
@@ -93,6 +102,7 @@ def train(
         validate: scores the network, the last time at the end.
         validations: how often; fewer where they take long, see `VALIDATION_SHARE`.
         save_every_seconds: time between two saves of the state; a kill loses at most this.
+        first_save_seconds: time before the first.
         device: for the clock, see `Budget`.
 
     Raises:
@@ -100,38 +110,109 @@ def train(
         CorruptCheckpointError: if the state cannot be read.
         StorageError: if state or log cannot be written.
     """
-    state = _resume(learner, folder)
-    clock = _clock(device)
-    start, saved = clock() - 60 * state["minutes"], time.monotonic()
-    losses: list[dict[str, float]] = []
-    bar = tqdm(total=100, desc=folder.name, unit="%", disable=None, initial=state["percent"])
-    while (spent := budget.progress(state["step"], (clock() - start) / 60)) < 1:
-        found = learner.step(spent)
-        _require_finite(found, state["step"], folder)
-        losses.append(found)
+    run = _Run(learner, budget, folder, _clock(device), validations)
+    next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
+    while run.spent < 1:
+        if run.step() and validate and run.validation_is_due():
+            run.score(validate)
+        if time.monotonic() > next_save:
+            run.save()
+            next_save = time.monotonic() + save_every_seconds
+    run.progress.close()
+    run.save()
+    return Outcome(run.state["step"], run.state["minutes"], run.state["scores"])
+
+
+class _Run:
+    """A learner on its way through a budget; ``state`` is what is saved beside the learner's."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        budget: Budget,
+        folder: Path,
+        clock: Callable[[], float],
+        validations: int,
+    ) -> None:
+        self.learner = learner
+        self.budget = budget
+        self.folder = folder
+        self.clock = clock
+        self.validations = validations
+        self.state = _resume(learner, folder)
+        # A budget larger than the one that was saved with makes the run younger than it was
+        self.state["percent"] = int(100 * self.spent)
+        self.state["validated"] = self.state["percent"] * validations // 100
+        self.start = clock() - 60 * self.state["minutes"]
+        self.losses: list[dict[str, float]] = []
+        self.progress = _Progress(folder.name, self.state["percent"])
+
+    @property
+    def spent(self) -> float:
+        """The part of the budget that is spent."""
+        return self.budget.progress(self.state["step"], self.state["minutes"])
+
+    def step(self) -> bool:
+        """Take a step, and tell whether it completed another hundredth, which is then logged."""
+        state = self.state
+        self.losses.append(self.learner.step(self.spent))
+        _require_finite(self.losses[-1], state["step"], self.folder)
         state["step"] += 1
-        state["minutes"] = (clock() - start) / 60
-        percent = int(100 * budget.progress(state["step"], state["minutes"]))
-        if percent > state["percent"]:
-            _log(folder, {**_facts(state), **_mean(losses)})
-            bar.update(percent - state["percent"])
-            bar.set_postfix(_mean(losses))
-            state["percent"], losses = percent, []
-            due = percent * validations // 100 > state["validated"]
-            affordable = state["validating"] <= VALIDATION_SHARE * state["minutes"]
-            if validate and due and (affordable or percent == 100):
-                began = clock()
-                state["validated"] = percent * validations // 100
-                state["scores"] = dict(validate(learner.network))
-                state["validating"] += (clock() - began) / 60
-                _log(folder, {**_facts(state), **state["scores"]})
-                start = clock() - 60 * state["minutes"]
-        if time.monotonic() - saved > save_every_seconds:
-            _save(learner, state, folder)
-            saved = time.monotonic()
-    bar.close()
-    _save(learner, state, folder)
-    return Outcome(state["step"], state["minutes"], state["scores"])
+        state["minutes"] = (self.clock() - self.start) / 60
+        percent = int(100 * self.spent)
+        if percent == state["percent"]:
+            return False
+        line = {**_facts(state), **_mean(self.losses)}
+        _log(self.folder, line)
+        self.progress.show(percent, {**line, **state["scores"]})
+        state["percent"], self.losses = percent, []
+        return True
+
+    def validation_is_due(self) -> bool:
+        """Tell whether it is time for a validation, and what those before took allows one."""
+        state = self.state
+        due: bool = state["percent"] * self.validations // 100 > state["validated"]
+        affordable: bool = state["validating"] <= VALIDATION_SHARE * state["minutes"]
+        return due and (affordable or state["percent"] == 100)
+
+    def score(self, validate: Callable[[nn.Module], Mapping[str, float]]) -> None:
+        """Validate and log the scores; the time this takes does not count as training."""
+        state, began = self.state, self.clock()
+        state["validated"] = state["percent"] * self.validations // 100
+        state["scores"] = dict(validate(self.learner.network))
+        state["validating"] += (self.clock() - began) / 60
+        _log(self.folder, {**_facts(state), **state["scores"]})
+        self.start = self.clock() - 60 * state["minutes"]
+
+    def save(self) -> None:
+        """Save all that continues the run, and how much of the log belongs to it."""
+        log = self.folder / "log.jsonl"
+        self.state["log"] = log.stat().st_size if log.exists() else 0
+        with atomic_write(self.folder / "state.pt") as stream:
+            torch.save({"learner": self.learner.state_dict(), "loop": self.state}, stream)
+
+
+class _Progress:
+    """Show how far a run is: by a bar in a terminal, and by a line a tenth elsewhere."""
+
+    def __init__(self, name: str, percent: int) -> None:
+        self.name = name
+        self.percent = percent
+        self.bar = tqdm(total=100, desc=name, unit="%", disable=None, initial=percent)
+
+    def show(self, percent: int, facts: Mapping[str, float]) -> None:
+        """Tell that a run is at ``percent``."""
+        self.bar.update(percent - self.percent)
+        self.bar.set_postfix(facts)
+        if self.bar.disable and percent // 10 > self.percent // 10:
+            values = " ".join(f"{name} {value:.4g}" for name, value in facts.items())
+            sys.stderr.write(f"{self.name} {percent} %: {values}\n")
+            sys.stderr.flush()
+        self.percent = percent
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self.bar.close()
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
@@ -159,13 +240,6 @@ def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
     with (folder / "log.jsonl").open("r+b") as stream:
         stream.truncate(state["log"])
     return state
-
-
-def _save(learner: Learner, state: dict[str, Any], folder: Path) -> None:
-    log = folder / "log.jsonl"
-    state["log"] = log.stat().st_size if log.exists() else 0
-    with atomic_write(folder / "state.pt") as stream:
-        torch.save({"learner": learner.state_dict(), "loop": state}, stream)
 
 
 def _clock(device: torch.device | str) -> Callable[[], float]:

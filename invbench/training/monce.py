@@ -13,33 +13,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from invbench.images import to_signed
-from invbench.models.gan import condition
 from invbench.models.monce import draw_noise
-from invbench.networks import DiscriminatorConfig, PatchDiscriminator, PatchProjector
-from invbench.seeding import generator as seeded
-from invbench.training.contrast import Cost, monce, patch_nce
-from invbench.training.gan import (
-    GanMode,
-    Players,
-    companion,
-    gan_loss,
-    real_and_fake_loss,
-    require_batch,
-    total_of,
-)
+from invbench.networks import PatchDiscriminator, PatchProjector
+from invbench.training.contrast import monce, patch_nce
+from invbench.training.gan import GanLearner, GanOptions, gan_loss, real_and_fake_loss
+from invbench.training.monce_paired import PairedMonceOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from invbench.networks import ResnetCatGenerator, ResnetGenerator
     from invbench.training.pairs import Pairs
 
 
 @dataclass(frozen=True, kw_only=True)
-class MonceOptions:
+class MonceOptions(GanOptions):
     """How MoNCE learns; the defaults are the published ones but for ``reference``.
 
     Attributes:
@@ -53,14 +43,7 @@ class MonceOptions:
         patches: positions sampled of each feature map, all of it where it has fewer.
         taps: modules of the generator whose outputs are contrasted.
         projected_channels: length of the projected features.
-        gan_mode: see `training.gan.gan_loss`.
-        gan_weight: of the discriminator's verdict.
         contrast_weight: of the contrast.
-        batch_size: images a step.
-        learning_rate: of Adam; constant for half of the run, then falling linearly to zero.
-        betas: of Adam.
-        discriminator_channels: width of the discriminator's first layer.
-        discriminator_layers: its layers that halve.
     """
 
     reference: Literal["target", "source"] = "target"
@@ -72,47 +55,33 @@ class MonceOptions:
     patches: int = 256
     taps: tuple[int, ...] = (0, 4, 8, 12, 16)
     projected_channels: int = 256
-    gan_mode: GanMode = "lsgan"
-    gan_weight: float = 1.0
     contrast_weight: float = 1.0
-    batch_size: int = 1
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    discriminator_channels: int = 64
-    discriminator_layers: int = 3
 
 
 _TINY = MonceOptions(batch_size=4, patches=64, projected_channels=64, discriminator_channels=24)
 
-OPTIONS = {
-    "tiny": replace(_TINY, learning_rate=1e-3),
+OPTIONS: dict[str, MonceOptions | PairedMonceOptions] = {
+    "tiny": PairedMonceOptions(),
     "small": replace(_TINY, patches=128),
     "official": MonceOptions(),
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class MonceDraws:
-    """The randomness of one step. Noise is keyword arguments of the generator.
+class MonceLearner(GanLearner["ResnetGenerator | ResnetCatGenerator", MonceOptions]):
+    r"""Trains a generator G with a discriminator D and a projector P of G's features.
 
-    Attributes:
-        generated: noise of the pass that generates, for sources and then, with the identity
-            term, targets.
-        queries: noise of the pass that encodes what was generated.
-        keys: noise of the pass that encodes the references.
-        positions: pixels of each tapped feature map that are contrasted, ``[P_l]``.
-        identity_positions: the same for the identity term.
+    With x for the source, y for the target, L for `gan_loss`, G_l for the feature map at tap l,
+    and w for weights:
+
+    .. math::
+        \hat y = G(x), \qquad \min_D \; \frac{1}{2} (L(D(\hat y), 0) + L(D(y), 1)) \\
+        \min_{G, P} \; w_{gan} L(D(\hat y), 1)
+            + \frac{1}{2} w_{contrast} (C(\hat y, y) + C(G(y), y)) \\
+        C(a, b) = \mathrm{mean}_l \; \mathrm{monce}(P_l(G_l(a)), P_l(G_l(b)))
+
+    ``reference="source"`` has C(\hat y, x) in place of C(\hat y, y), and without the identity
+    term C(\hat y, y) counts whole.
     """
-
-    generated: Mapping[str, Any]
-    queries: Mapping[str, Any]
-    keys: Mapping[str, Any]
-    positions: list[Tensor]
-    identity_positions: list[Tensor]
-
-
-class MonceLearner:
-    """Trains a generator with a discriminator and a projector of features."""
 
     def __init__(
         self,
@@ -122,159 +91,115 @@ class MonceLearner:
         *,
         seed: int,
     ) -> None:
-        require_batch(pairs, options.batch_size)
-        self.network = generator
-        self.pairs = pairs
-        self.options = options
-        self.generator = seeded(seed)
-        judge = DiscriminatorConfig(
-            in_channels=generator.config.out_channels,
-            channels=options.discriminator_channels,
-            layers=options.discriminator_layers,
-            blur=True,
-        )
-        made = {
-            "discriminator": PatchDiscriminator(judge),
-            "projector": PatchProjector(
-                generator.tap_channels(options.taps), options.projected_channels
-            ),
-        }
-        self.players = Players(
-            {"generator": generator}
-            | {
-                name: companion(network, beside=generator, generator=self.generator)
-                for name, network in made.items()
-            },
-            learning_rate=options.learning_rate,
-            betas=options.betas,
-        )
+        super().__init__(generator, pairs, options, seed=seed)
         self.map_sizes = self._map_sizes()
 
-    def step(self, progress: float) -> dict[str, float]:
-        """Take one step of all players; ``progress`` in [0, 1] is the part of the run over."""
-        target, observation = self.pairs.batch(self.options.batch_size, self.generator)
-        source = condition(observation, enlarge=target.shape[-1] // observation.shape[-1])
-        losses = self.update(source, to_signed(target), draws=self._draw(target), progress=progress)
-        return {name: loss.item() for name, loss in losses.items()}
-
     def update(
-        self, source: Tensor, target: Tensor, *, draws: MonceDraws, progress: float
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        noise: Sequence[Mapping[str, Any]],
+        positions: Sequence[Sequence[Tensor]],
+        progress: float,
     ) -> dict[str, Tensor]:
         """Take one step with everything given.
 
         Args:
-            source: ``[N, 3, S, S]`` in [-1, 1].
-            target: ``[N, 3, S, S]`` in [-1, 1].
-            draws: the randomness.
-            progress: the part of the run over.
-
-        Returns:
-            All losses, weighted.
+            x: sources ``[N, 3, S, S]`` in [-1, 1].
+            y: targets ``[N, 3, S, S]`` in [-1, 1].
+            noise: keyword arguments of three passes of the generator: the one that generates,
+                for sources and then, with the identity term, targets; the one that encodes what
+                was generated; and the one that encodes the references.
+            positions: ``[P_l]`` pixels of each tapped feature map that are contrasted; and
+                the same for the identity term.
+            progress: the part of the run that is over.
         """
-        options, count = self.options, len(source)
-        discriminator = self.players.networks["discriminator"]
-        inputs = torch.cat([source, target]) if options.identity else source
-        generated = self.network(inputs, **draws.generated)
+        options, D = self.options, self.players.networks["discriminator"]
+        generated = self.trained(torch.cat([x, y]) if options.identity else x, **noise[0])
+        fake = generated[: len(x)]
 
         # Discriminator first
-        judged = 0.5 * real_and_fake_loss(
-            discriminator, target, generated[:count], mode=options.gan_mode
-        )
-        self.players.backward(judged, "discriminator")
-        self.players.step("discriminator", progress=progress)
+        judged = {"discriminator": 0.5 * real_and_fake_loss(D, y, fake, mode=options.gan_mode)}
+        self.players.descend(judged, "discriminator", progress=progress)
 
         # Generator and projector against the stepped discriminator
-        reference = target if options.reference == "target" else source
-        references = torch.cat([reference, target]) if options.identity else reference
-        terms = self._contrast(generated, references, draws)
-        fooled = gan_loss(discriminator(generated[:count]), real=True, mode=options.gan_mode)
+        reference = y if options.reference == "target" else x
+        references = torch.cat([reference, y]) if options.identity else reference
+        terms = self._contrast(generated, references, noise[1:], positions)
+        losses = {"gan": options.gan_weight * gan_loss(D(fake), real=True, mode=options.gan_mode)}
         weight = options.contrast_weight / len(terms)
-        losses = {"gan": options.gan_weight * fooled}
         losses |= {name: weight * term for name, term in terms.items()}
-        self.players.backward(total_of(losses), "generator", "projector")
-        self.players.step("generator", "projector", progress=progress)
-        return {**losses, "discriminator": judged}
+        self.players.descend(losses, "generator", "projector", progress=progress)
+        return losses | judged
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that continues the run exactly."""
-        return {"players": self.players.state_dict(), "generator": self.generator.get_state()}
+    def draw(self, target: Tensor) -> dict[str, Any]:
+        """Draw noise, once for a step's images or for each pass if it is dropout, and positions."""
+        rows = len(target) * (2 if self.options.identity else 1)
+        size, device = target.shape[-2:], target.device
+        noise = [
+            draw_noise(self.trained, [self.generator] * rows, size, device=device) for _ in range(3)
+        ]
+        if "masks" not in noise[0]:
+            noise = noise[:1] * 3
+        orders = [
+            [torch.randperm(pixels, generator=self.generator) for pixels in self.map_sizes]
+            for _ in range(2)
+        ]
+        picked = [[order[: self.options.patches].to(device) for order in each] for each in orders]
+        return {"noise": noise, "positions": picked}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
-        self.players.load_state_dict(state["players"])
-        self.generator.set_state(state["generator"])
+    def companions(self, side: int) -> dict[str, nn.Module]:  # noqa: ARG002
+        """Build a discriminator and a projector for targets of any side."""
+        options, generator = self.options, self.trained
+        judge = options.discriminator(generator.config.out_channels, blur=True)
+        widths = generator.tap_channels(options.taps)
+        return {
+            "discriminator": PatchDiscriminator(judge),
+            "projector": PatchProjector(widths, options.projected_channels),
+        }
 
     def _contrast(
-        self, generated: Tensor, references: Tensor, draws: MonceDraws
+        self,
+        generated: Tensor,
+        references: Tensor,
+        noise: Sequence[Mapping[str, Any]],
+        positions: Sequence[Sequence[Tensor]],
     ) -> dict[str, Tensor]:
         """Return the unweighted contrast, and that of the identity term if there is one."""
-        taps = self.options.taps
-        count = len(generated) // (2 if self.options.identity else 1)
-        queries = self.network.features(generated, taps, **draws.queries)
+        taps, P = self.options.taps, self.players.networks["projector"]
+        queries = self.trained.features(generated, taps, **noise[0])
         with torch.no_grad():
-            keys = self.network.features(references, taps, **draws.keys)
-        project = self.players.networks["projector"]
-        terms = {}
-        parts = [("contrast", slice(0, count), draws.positions)]
-        if self.options.identity:
-            parts.append(("identity", slice(count, None), draws.identity_positions))
-        for name, rows, positions in parts:
-            projected = project([maps[rows] for maps in queries], positions)
+            keys = self.trained.features(references, taps, **noise[1])
+        names = ("contrast", "identity") if self.options.identity else ("contrast",)
+        count, terms = len(generated) // len(names), {}
+        for part, name in enumerate(names):
+            rows = slice(part * count, (part + 1) * count)
+            q = P([maps[rows] for maps in queries], positions[part])
             with torch.no_grad():
-                wanted = project([maps[rows] for maps in keys], positions)
-            layers = [self._layer_loss(*pair) for pair in zip(projected, wanted, strict=True)]
+                k = P([maps[rows] for maps in keys], positions[part])
+            layers = [self._layer_loss(*pair) for pair in zip(q, k, strict=True)]
             terms[name] = torch.stack(layers).mean()
         return terms
 
-    def _layer_loss(self, queries: Tensor, keys: Tensor) -> Tensor:
+    def _layer_loss(self, q: Tensor, k: Tensor) -> Tensor:
         options = self.options
         if options.weights == "equal":
-            return patch_nce(queries, keys, temperature=options.temperature).mean()
-        cost: Cost = options.weights
+            return patch_nce(q, k, temperature=options.temperature).mean()
         return monce(
-            queries,
-            keys,
+            q,
+            k,
             temperature=options.temperature,
             regularization=options.regularization,
-            cost=cost,
-            negative_mass=(queries.shape[1] - 1) * options.negative_weight,
+            cost=options.weights,
+            negative_mass=(q.shape[1] - 1) * options.negative_weight,
         ).mean()
-
-    def _draw(self, target: Tensor) -> MonceDraws:
-        """Draw a step's noise: once for its images, or for each pass if it is dropout."""
-        rows = len(target) * (2 if self.options.identity else 1)
-        passes = [
-            draw_noise(
-                self.network, [self.generator] * rows, target.shape[-2:], device=target.device
-            )
-            for _ in range(3)
-        ]
-        if "masks" not in passes[0]:
-            passes = passes[:1] * 3
-        positions = [
-            [
-                torch.randperm(size, generator=self.generator)[: self.options.patches].to(
-                    target.device
-                )
-                for size in self.map_sizes
-            ]
-            for _ in range(2)
-        ]
-        return MonceDraws(
-            generated=passes[0],
-            queries=passes[1],
-            keys=passes[2],
-            positions=positions[0],
-            identity_positions=positions[1],
-        )
 
     @torch.no_grad()
     def _map_sizes(self) -> list[int]:
         """Return the pixels of each tapped feature map."""
-        weight = next(self.network.parameters())
-        side = self.pairs.targets.shape[-1]
-        image = weight.new_zeros(1, self.network.config.in_channels, side, side)
-        noise = draw_noise(self.network, [torch.Generator()], [side, side], device=weight.device)
-        return [
-            maps[0, 0].numel() for maps in self.network.features(image, self.options.taps, **noise)
-        ]
+        side, device = self.pairs.targets.shape[-1], self.pairs.device
+        image = torch.zeros(1, self.trained.config.in_channels, side, side, device=device)
+        noise = draw_noise(self.trained, [torch.Generator()], [side, side], device=device)
+        features = self.trained.features(image, self.options.taps, **noise)
+        return [maps[0, 0].numel() for maps in features]

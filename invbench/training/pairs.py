@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from invbench.data.folder import folder_photos
-from invbench.errors import MissingDataError
+from invbench.errors import InvbenchError, MissingDataError
 from invbench.images import from_uint8
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from invbench.problems import Task
+
+
+class InvalidOptionsError(InvbenchError, ValueError):
+    """Training options contradict each other or the data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,24 @@ class Pairs:
         target = from_uint8(pixels)
         observation = self.task.operator(target)
         return target.to(self.device), observation.to(self.device)
+
+
+def require_batch(pairs: Pairs, batch_size: int, *, multiple: int = 1) -> None:
+    """Refuse a batch size that the data or the method cannot fill.
+
+    Raises:
+        MissingDataError: if there are fewer targets than that.
+        InvalidOptionsError: if it is no positive multiple of ``multiple``.
+    """
+    if batch_size <= 0 or batch_size % multiple:
+        raise InvalidOptionsError(
+            f"batch_size {batch_size}: must be a positive multiple of {multiple}"
+        )
+    if len(pairs) < batch_size:
+        raise MissingDataError(
+            f"{len(pairs)} targets do not fill a batch of {batch_size}; "
+            "give more images or a smaller batch_size"
+        )
 
 
 def load_pairs(

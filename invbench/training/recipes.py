@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from tqdm.auto import tqdm
 
-from invbench.errors import ForeignCheckpointError, InvbenchError, UnknownNameError
-from invbench.evaluation import draw
+from invbench.errors import ForeignCheckpointError
 from invbench.files import atomic_write
-from invbench.images import from_uint8
 from invbench.machine import device_key
-from invbench.metrics import psnr, ssim
 from invbench.models import get_method, read_card, save_checkpoint
 from invbench.problems import get_profile, get_task
-from invbench.training import bicyclegan, divco, monce, msgan
 from invbench.training.cards import write_card
 from invbench.training.curves import plot_run
-from invbench.training.diffusion import (
-    NDM_OPTIONS,
-    PRIOR_OPTIONS,
-    NdmLearner,
-    PriorLearner,
-)
-from invbench.training.distances import LpipsFeatures, PixelFeatures, SumOfFeatures
-from invbench.training.imle import CHIMLE_OPTIONS, CIMLE_OPTIONS, ImleLearner
+from invbench.training.learners import make_learner
 from invbench.training.loop import train
 from invbench.training.pairs import load_pairs
+from invbench.training.validation import IMAGES, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import nn
 
-    from invbench.metrics import Lpips
+    from invbench.metrics.weights import Net
     from invbench.models import Method
-    from invbench.training.distances import Features
-    from invbench.training.imle import ImleOptions
-    from invbench.training.loop import Budget, Learner
+    from invbench.training.loop import Budget, Outcome
     from invbench.training.pairs import Pairs
-    from invbench.training.plan import PlannedRun
 
-    Build = Callable[[Any, Any, Pairs, "Recipe"], tuple[Learner, Any]]
 
-VALIDATION_IMAGES = 16
-VALIDATION_SAMPLES = 4
-PIXEL_WEIGHT = 10.0
+SHORT_MINUTES = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +52,11 @@ class Recipe:
         device: where.
         output: folder for the weights and their card.
         runs: folder for the state and log of the run.
-        lpips: a trained LPIPS that IMLE selects and trains by; without it, by pixels.
+        lpips_net: whose trunk the next are weights of.
+        lpips_weights: of the trained LPIPS that IMLE selects and trains by; without them, it
+            does so by pixels.
+        trunk: AlexNet's weights, by whose features MoNCE learns; looked for as `load_lpips`
+            does where it is left out.
         note: a sentence for the card, such as where the photographs come from.
     """
 
@@ -84,7 +70,9 @@ class Recipe:
     device: torch.device
     output: Path
     runs: Path
-    lpips: Lpips | None = None
+    lpips_net: Net = "alex"
+    lpips_weights: Path | None = None
+    trunk: Path | None = None
     note: str = ""
 
 
@@ -122,9 +110,10 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     method, profile = get_method(recipe.model), get_profile(recipe.profile)
     config = method.configure(recipe.task, profile.configuration)
     stem = method.stem(recipe.task, profile.configuration)
-    pairs, held_out = _load(recipe, profile.sizes[recipe.task])
+    size, device = profile.sizes[recipe.task], recipe.device
+    pairs, held_out = _load(recipe.images, recipe.validation, recipe.task, size, device)
     torch.manual_seed(recipe.seed)
-    network = method.build(config).to(recipe.device).to(memory_format=torch.channels_last)
+    network = method.build(config).to(device).to(memory_format=torch.channels_last)
     learner, settings = make_learner(method, network, config, pairs, recipe)
     made_by = {
         "method": method.name,
@@ -143,53 +132,63 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
         recipe.budget,
         folder=folder,
         validate=partial(validate, method, config, held_out) if len(held_out) else None,
-        device=recipe.device,
+        validations=_validations(recipe.budget),
+        device=device,
     )
-    card = {
-        "method": method.name,
-        "paper": method.source,
-        "task": recipe.task,
-        "profile": profile.name,
-        "parameters": sum(p.numel() for p in learner.network.parameters()),
-        "data": {"folder": recipe.images.name, "images": len(pairs), "note": recipe.note},
-        "learning": settings,
-        "steps": outcome.steps,
-        "minutes": round(outcome.minutes, 1),
-        "seed": recipe.seed,
-        "device": device_key(recipe.device, "float32"),
-        "validation": {"images": min(len(held_out), VALIDATION_IMAGES), **outcome.scores},
-        "made": datetime.now(UTC).date().isoformat(),
-    }
-    save_checkpoint(
-        path,
-        learner.network.state_dict(),
-        method=method.name,
-        stem=stem,
-        config=method.network_config(config),
-        card=card,
-    )
-    write_card(path.with_suffix(".md"), stem, card)
+    card = _card(recipe, made_by, learner.network, outcome, validated=min(len(held_out), IMAGES))
+    _write(path, method, config, learner.network, card)
     plot_run(folder)
     return Trained(path, card)
 
 
-def run_plan(
-    runs: Sequence[PlannedRun], recipe_of: Callable[[PlannedRun], Recipe]
-) -> Iterator[tuple[PlannedRun, Trained | InvbenchError]]:
-    """Train run after run, keeping what is there; one that fails does not stop the others.
+def _card(
+    recipe: Recipe,
+    made_by: Mapping[str, Any],
+    network: nn.Module,
+    outcome: Outcome,
+    *,
+    validated: int,
+) -> dict[str, Any]:
+    """Return what is to be known of trained weights."""
+    return {
+        "method": recipe.model,
+        "paper": get_method(recipe.model).source,
+        "task": recipe.task,
+        "profile": recipe.profile,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "data": {
+            "folder": recipe.images.name,
+            "images": made_by["images"],
+            "note": recipe.note,
+        },
+        "learning": made_by["learning"],
+        "steps": outcome.steps,
+        "minutes": round(outcome.minutes, 1),
+        "seed": recipe.seed,
+        "device": device_key(recipe.device, "float32"),
+        "validation": {"images": validated, **outcome.scores},
+        "made": datetime.now(UTC).date().isoformat(),
+    }
 
-    Args:
-        runs: see `training.plan.plan_runs`.
-        recipe_of: how a run is trained.
 
-    Yields:
-        Each run with what became of it.
-    """
-    for run in tqdm(runs, desc="runs", unit="run", disable=None):
-        try:
-            yield run, run_recipe(recipe_of(run), keep=True)
-        except InvbenchError as error:
-            yield run, error
+def _write(
+    path: Path, method: Method, config: Any, network: nn.Module, card: Mapping[str, Any]
+) -> None:
+    """Write weights with their card, and the card once more for people."""
+    save_checkpoint(
+        path,
+        network.state_dict(),
+        method=method.name,
+        stem=path.stem,
+        config=method.network_config(config),
+        card=card,
+    )
+    write_card(path.with_suffix(".md"), path.stem, card)
+
+
+def _validations(budget: Budget) -> int:
+    """Return how often to validate: in a short run, which it would prolong, at the end alone."""
+    return 1 if budget.minutes is not None and budget.minutes < SHORT_MINUTES else 10
 
 
 def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
@@ -219,94 +218,12 @@ def _claim(folder: Path, made_by: Mapping[str, Any]) -> None:
         stream.write(json.dumps(made_by, indent=1).encode())
 
 
-def make_learner(
-    method: Method, network: nn.Module, config: Any, pairs: Pairs, recipe: Recipe
-) -> tuple[Learner, dict[str, Any]]:
-    """Build a method's learner with the options of its recipe, and say what they are.
-
-    Raises:
-        UnknownNameError: if the method cannot be trained.
-    """
-    if method.name not in _LEARNERS:
-        raise UnknownNameError.among("trainable model", method.name, _LEARNERS)
-    return _LEARNERS[method.name](network, config, pairs, recipe)
-
-
-def validate(
-    method: Method, config: Any, held_out: Pairs, network: nn.Module
-) -> Mapping[str, float]:
-    """Score a few samples of held-out photographs: validity and spread."""
-    network.eval()
-    sampler = method.sampler(network, config)
-    scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "width": []}
-    for index, pixels in enumerate(held_out.targets[:VALIDATION_IMAGES]):
-        target = from_uint8(pixels.to(held_out.device))
-        observation = held_out.task.operator(target)
-        samples = draw(
-            sampler,
-            observation[None],
-            task=held_out.task.name,
-            image_ids=[f"validation-{index}"],
-            size=(target.shape[-2], target.shape[-1]),
-            n_samples=VALIDATION_SAMPLES,
-        )[0]
-        reobservations = held_out.task.operator(samples)
-        scores["psnr"].append(float(psnr(reobservations, observation).clamp(max=100).mean()))
-        scores["ssim"].append(float(ssim(reobservations, observation).mean()))
-        scores["width"].append(float((samples.amax(dim=0) - samples.amin(dim=0)).mean()))
-    network.train()
-    return {name: round(float(np.mean(values)), 4) for name, values in scores.items()}
-
-
-def _load(recipe: Recipe, size: int) -> tuple[Pairs, Pairs]:
-    task = get_task(recipe.task)
-    if recipe.validation is None:
-        return load_pairs(recipe.images, task=task, size=size, device=recipe.device, hold_out=0.05)
-    pairs, _ = load_pairs(recipe.images, task=task, size=size, device=recipe.device)
-    held_out, _ = load_pairs(recipe.validation, task=task, size=size, device=recipe.device)
-    return pairs, held_out
-
-
-def _imle(options: Mapping[str, ImleOptions]) -> Build:
-    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-        chosen = options[get_profile(recipe.profile).configuration]
-        features: Features = PixelFeatures()
-        if recipe.lpips is not None:
-            perceptual = LpipsFeatures(
-                recipe.lpips.model, name=recipe.lpips.name, smallest=recipe.lpips.smallest_side
-            )
-            features = SumOfFeatures(perceptual, features, second_weight=PIXEL_WEIGHT)
-        learner = ImleLearner(network, pairs, features, chosen, seed=recipe.seed)
-        return learner, {"distance": features.name, **asdict(chosen)}
-
-    return build
-
-
-def _gan(learner: Callable[..., Learner], options: Mapping[str, Any]) -> Build:
-    def build(network: Any, _: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-        chosen = options[get_profile(recipe.profile).configuration]
-        return learner(network, pairs, chosen, seed=recipe.seed), asdict(chosen)
-
-    return build
-
-
-def _prior(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = PRIOR_OPTIONS[get_profile(recipe.profile).configuration]
-    return PriorLearner(network, pairs, config.prior, options, seed=recipe.seed), asdict(options)
-
-
-def _ndm(network: Any, config: Any, pairs: Pairs, recipe: Recipe) -> tuple[Learner, Any]:
-    options = NDM_OPTIONS[get_profile(recipe.profile).configuration]
-    return NdmLearner(network, pairs, config, options, seed=recipe.seed), asdict(options)
-
-
-_LEARNERS: dict[str, Build] = {
-    "chimle": _imle(CHIMLE_OPTIONS),
-    "cimle": _imle(CIMLE_OPTIONS),
-    "bicyclegan": _gan(bicyclegan.BicycleLearner, bicyclegan.OPTIONS),
-    "divco": _gan(divco.DivcoLearner, divco.OPTIONS),
-    "msgan": _gan(msgan.MsganLearner, msgan.OPTIONS),
-    "monce": _gan(monce.MonceLearner, monce.OPTIONS),
-    "ddrm": _prior,
-    "ndm": _ndm,
-}
+@lru_cache(maxsize=4)
+def _load(
+    images: Path, validation: Path | None, task: str, size: int, device: torch.device
+) -> tuple[Pairs, Pairs]:
+    """Read photographs; the runs of a plan share them."""
+    load = partial(load_pairs, task=get_task(task), size=size, device=device)
+    if validation is None:
+        return load(images, hold_out=0.05)
+    return load(images)[0], load(validation)[0]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from invbench.training import Budget, PlannedRun, Recipe, Trained
     from invbench.verbs import AddParser
 
-HEADINGS = ("run", "serves", "steps", "minutes", "psnr", "ssim", "width", "state")
+HEADINGS = ("run", "serves", "steps", "minutes", "psnr", "width", "skill", "state")
 
 
 def add(add_parser: AddParser) -> None:
@@ -37,12 +37,31 @@ def add(add_parser: AddParser) -> None:
         "--minutes", "--minutes-per-pair", type=float, help="minutes of computing, for each pair"
     )
     budget.add_argument("--steps", type=int, help="optimizer steps, for each pair")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="with --all: processes side by side"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --all: train every pair N times, each time up to twice the budget before",
+    )
+    parser.add_argument(
+        "--order",
+        choices=("cases", "skill"),
+        default="cases",
+        help="with --all: of the pairs in a round; skill takes the worst first",
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads of a process (default: torch's)")
     parser.add_argument(
         "--output", type=Path, default=Path("checkpoints"), metavar="DIR", help="for the weights"
     )
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="for state, log and curves"
+    )
+    parser.add_argument(
+        "--trunk", type=Path, metavar="FILE", help="AlexNet's weights, by which MoNCE learns"
     )
     parser.add_argument("--note", default="", help="a sentence for the model card")
     add_options(parser.add_argument, only=("profile", "seed", *LPIPS_OPTIONS))
@@ -62,7 +81,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         torch.set_num_threads(arguments.threads)
     recipe, budget = _recipes(arguments), Budget(steps=arguments.steps, minutes=arguments.minutes)
     if arguments.all:
-        return _train_all(arguments.profile, budget, recipe)
+        return _train_all(arguments, budget, recipe)
     path = run_recipe(recipe(arguments.model, arguments.task, budget)).path
     say(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     return ExitCode.OK
@@ -71,15 +90,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _recipes(arguments: argparse.Namespace) -> Callable[[str, str, Budget], Recipe]:
     """Return what makes the recipe of a pair and a budget from the options."""
     from invbench.machine import resolve_device
-    from invbench.metrics import load_lpips
     from invbench.training import Recipe
 
     device = resolve_device(arguments.device)
-    lpips = None
-    if arguments.lpips_weights:
-        lpips = load_lpips(
-            net=arguments.lpips_net, weights=arguments.lpips_weights, offline=True, device=device
-        )
 
     def recipe(model: str, task: str, budget: Budget) -> Recipe:
         return Recipe(
@@ -93,7 +106,9 @@ def _recipes(arguments: argparse.Namespace) -> Callable[[str, str, Budget], Reci
             device=device,
             output=arguments.output,
             runs=arguments.runs,
-            lpips=lpips,
+            lpips_net=arguments.lpips_net,
+            lpips_weights=arguments.lpips_weights,
+            trunk=arguments.trunk,
             note=arguments.note,
         )
 
@@ -101,21 +116,23 @@ def _recipes(arguments: argparse.Namespace) -> Callable[[str, str, Budget], Reci
 
 
 def _train_all(
-    profile: str, budget: Budget, recipe: Callable[[str, str, Budget], Recipe]
+    arguments: argparse.Namespace, budget: Budget, recipe: Callable[[str, str, Budget], Recipe]
 ) -> ExitCode:
     """Train every pair and print a line a run; those that fail are named at the end."""
     from invbench.report import align
     from invbench.training import plan_runs, run_plan
 
-    results = list(
-        run_plan(
-            plan_runs(profile, budget),
-            lambda run: recipe(run.cases[0].model, run.cases[0].task, run.budget),
-        )
+    results = run_plan(
+        plan_runs(arguments.profile, budget),
+        lambda run: recipe(run.cases[0].model, run.cases[0].task, run.budget),
+        jobs=arguments.jobs,
+        rounds=arguments.rounds,
+        order=arguments.order,
     )
-    for line in align([HEADINGS, *(_row(*result) for result in results)]):
+    last = {run.stem: (run, result) for run, result in results}
+    for line in align([HEADINGS, *(_row(*each) for each in last.values())]):
         say(line)
-    failures = [result for _, result in results if isinstance(result, Exception)]
+    failures = [result for _, result in last.values() if isinstance(result, Exception)]
     return ExitCode.FAILED if failures else ExitCode.OK
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -14,8 +16,14 @@ from invbench.errors import (
     MissingCheckpointError,
     UnknownNameError,
 )
-from invbench.models.checkpoints import load_checkpoint, load_weights, save_checkpoint
-from invbench.models.registry import get_method, load_factory
+from invbench.models.checkpoints import (
+    agrees,
+    describe,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
+from invbench.models.registry import MODELS, get_method, load_factory
 from invbench.seeding import generator
 
 
@@ -137,3 +145,39 @@ def test_factories_that_cannot_be_had_are_named(path):
 
 def test_a_factory_is_found_by_its_path():
     assert load_factory("torch.nn.functional:relu") is torch.nn.functional.relu
+
+
+@dataclass(frozen=True)
+class Inner:
+    sides: tuple[int, ...] = (1, 2)
+    since_lately: bool = False
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = field(default_factory=Inner)
+    width: int = 3
+
+
+class TestAgreement:
+    stored: ClassVar = {"inner": {"sides": [1, 2]}, "width": 3}
+
+    def test_an_option_that_is_not_named_has_its_default(self):
+        assert agrees(self.stored, Outer())
+        assert not agrees(self.stored, Outer(Inner(since_lately=True)))
+
+    @pytest.mark.parametrize("other", [Outer(width=4), Outer(Inner(sides=(1, 2, 3)))])
+    def test_named_ones_must_be_equal(self, other):
+        assert not agrees(self.stored, other)
+
+    def test_an_option_that_is_gone_is_another_configuration(self):
+        assert not agrees(self.stored | {"gone": None}, Outer())
+        assert not agrees(self.stored | {"inner": 1}, Outer())
+
+    @pytest.mark.parametrize("model", MODELS)
+    @pytest.mark.parametrize("task", ["sr16", "colorization"])
+    def test_of_every_method_with_itself_alone(self, model, task):
+        method = get_method(model)
+        configs = [method.network_config(method.configure(task, n)) for n in ("tiny", "official")]
+        stored = json.loads(describe(configs[0]))
+        assert [agrees(stored, config) for config in configs] == [True, False]

@@ -107,6 +107,21 @@ class TestJointScore:
         variance = IMAGE.std(times)[:, None, None, None] ** 2 + PIXEL_STD**2
         torch.testing.assert_close(found, (PIXEL_MEAN - images) / variance, rtol=1e-3, atol=1e-3)
 
+    def test_untrained_score_about_the_observation_is_that_of_a_gaussian_about_it(self):
+        network = PairedUnet(replace(SMALL, observation_channels=1)).eval()
+        config = replace(score_config(preconditioning="observation"), image_std=0.1)
+        images, gray = torch.randn(2, 3, 16, 16), torch.rand(2, 1, 16, 16)
+        times = torch.tensor([0.2, 0.9])
+        with torch.no_grad():
+            found, of_gray = JointScore(network, config)(images, gray, times)
+        noise, spread = (
+            process.std(times)[:, None, None, None] for process in (IMAGE, OBSERVATION)
+        )
+        variance = noise**2 + 0.1**2 + spread**2
+        torch.testing.assert_close(found, (gray - images) / variance, rtol=1e-3, atol=1e-3)
+        expected = (PIXEL_MEAN - gray) / (PIXEL_STD**2 + spread**2)
+        torch.testing.assert_close(of_gray, expected, rtol=1e-2, atol=1e-2)
+
     def test_preconditioned_network_reads_images_of_unit_variance(self):
         read = []
 
@@ -315,10 +330,10 @@ def small_config(sampling):
 
 class TestConfigurations:
     @pytest.mark.parametrize("task", ["sr16", "colorization", "decompression"])
-    def test_tiny_network_fits_into_three_megabytes_of_halves(self, task):
+    def test_tiny_network_fits_into_four_megabytes_of_halves(self, task):
         with torch.device("meta"):
             network = METHOD.build(configure_ndm(task, "tiny"))
-        assert sum(2 * value.numel() for value in network.parameters()) < 3_000_000
+        assert sum(2 * value.numel() for value in network.parameters()) < 4_000_000
 
     def test_official_configuration_is_not_preconditioned_and_follows_the_rule_of_distances(self):
         score = configure_ndm("sr16", "official").score
@@ -329,7 +344,7 @@ class TestConfigurations:
         config = configure_ndm("colorization", "tiny")
         with torch.device("meta"):
             network = METHOD.build(config)
-        assert network.all_modules[2].weight.shape[1] == 4
+        assert network.all_modules[2].weight.shape[1] == 4 * config.score.network.patch**2
 
     def test_how_to_sample_does_not_enter_the_identity_of_weights(self):
         config = configure_ndm("sr16", "tiny")

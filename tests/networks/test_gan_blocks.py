@@ -213,6 +213,21 @@ class TestResnet:
             silenced = block(features, torch.zeros(1, 16, 4, 4))
         close(silenced, features, 1e-6)
 
+    @pytest.mark.parametrize("blur", [True, False])
+    @pytest.mark.parametrize("taps", [(0, 4, 8, 12, 16), (2, 5, 9), (5, 8)])
+    @torch.no_grad()
+    def test_taps_before_an_activation_are_activated_as_in_place(self, blur, taps):
+        network = ResnetGenerator(ResnetConfig(channels=4, blocks=4, blur=blur))
+        images = torch.rand(1, 3, 16, 16)
+        features, expected = images, []
+        for index, module in enumerate(network.model[: max(taps) + 1]):
+            relu = isinstance(module, torch.nn.ReLU)
+            features = features.relu_() if relu else module(features)
+            if index in taps:
+                expected.append(features)
+        for ours, theirs in zip(network.features(images, taps), expected, strict=True):
+            close(ours, theirs)
+
     def test_output_follows_the_mask_of_its_own_row(self):
         network = ResnetGenerator(ResnetConfig(channels=4, blocks=2, dropout=True))
         images = torch.rand(1, 3, 16, 16).expand(2, -1, -1, -1)

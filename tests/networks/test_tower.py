@@ -7,12 +7,7 @@ import torch
 from imle_references import FORMS, config_of, numbered, weights
 
 from invbench.networks.residual_dense import ResidualDenseBlock, ResidualInResidualBlock
-from invbench.networks.tower import (
-    Tower,
-    TowerConfig,
-    initialize,
-    initialize_official,
-)
+from invbench.networks.tower import Tower, TowerConfig, initialize
 
 SMALL = [
     "tim_sr_small",
@@ -164,56 +159,3 @@ def test_initialization_leaves_the_input_audible():
         over_images = tower([images], [code[:1].expand(16, -1) for code in codes])[-1].std(0).mean()
         over_codes = tower([images[:1].expand(16, -1, -1, -1)], codes)[-1].std(0).mean()
     assert 0 < over_codes < over_images
-
-
-class TestOfficialInitialization:
-    @pytest.fixture
-    def towers(self):
-        config = TowerConfig(
-            form="super-resolution",
-            residual_channels=(8, 8),
-            growth_channels=(4, 4),
-            blocks=1,
-            map_channels=64,
-            latent_channels=128,
-        )
-        torch.manual_seed(0)
-        before = Tower(config)
-        after = Tower(config)
-        after.load_state_dict(before.state_dict())
-        initialize_official(after)
-        return before.state_dict(), after
-
-    def test_leaves_convolutions_as_they_were(self, towers):
-        before, after = towers
-        kept = {k: v for k, v in after.state_dict().items() if k.endswith(("weight_g", "weight_v"))}
-        assert kept
-        assert all(torch.equal(value, before[key]) for key, value in kept.items())
-
-    def test_silences_biases_and_shrinks_linear_layers(self, towers):
-        _, after = towers
-        weights = after.state_dict()
-        assert not any(value.any() for key, value in weights.items() if key.endswith("bias"))
-        linear = weights["level_1_map.0.weight"]
-        assert linear.std().item() == pytest.approx(0.1 * (2 / 128) ** 0.5, rel=0.05)
-
-    def test_style_is_dead(self, towers):
-        _, after = towers
-        image = torch.rand(1, 3, 4, 4).expand(8, -1, -1, -1)
-        codes = [torch.randn(8, length) for length in after.code_lengths(4, 4)]
-        spreads = []
-        for tower in (after, alive(after)):
-            noise_free = [torch.cat([c[:, :64], c[:1, 64:].expand(8, -1)], dim=1) for c in codes]
-            with torch.inference_mode():
-                spreads.append(float(tower([image], noise_free)[-1].std(0).mean()))
-        assert spreads[0] < 1e-6
-        assert spreads[1] > 1e-4
-
-
-def alive(tower):
-    """Return the same tower with linear layers ten times as large, as meant."""
-    other = Tower(tower.config)
-    weights = tower.state_dict()
-    scaled = {k: 10 * v if k.endswith(".weight") else v for k, v in weights.items()}
-    other.load_state_dict(scaled)
-    return other

@@ -39,6 +39,15 @@ def dense(operator):
     return operator(basis.reshape(-1, 3, operator.height, operator.width)).flatten(1).T
 
 
+def precision(side):
+    """Return the inverse covariance of an Ornstein-Uhlenbeck process of length ``side``."""
+    decay = np.exp(-1 / side)
+    matrix = np.diag(np.r_[1, np.full(side - 2, 1 + decay**2), 1]) - decay * (
+        np.eye(side, k=1) + np.eye(side, k=-1)
+    )
+    return torch.from_numpy(matrix / (1 - decay**2))
+
+
 @pytest.mark.parametrize("operator", OPERATORS, ids=repr)
 class TestLinearOperators:
     def test_adjoint_and_pseudo_inverse_are_those_of_the_matrix(self, operator):
@@ -49,6 +58,19 @@ class TestLinearOperators:
         torch.testing.assert_close(adjoint, matrix.T @ flat)
         shortest = operator.pinv(observation).flatten(1).T
         torch.testing.assert_close(shortest, torch.linalg.pinv(matrix) @ flat)
+
+    def test_smoothest_is_the_stationary_point_of_its_penalty(self, operator):
+        if isinstance(operator, LinearGray):
+            pytest.skip("gray tells nothing of colours that smoothness could fill in")
+        image = operator.smoothest(operator(inputs(operator)))
+        torch.testing.assert_close(operator(image), operator(inputs(operator)))
+        # At the least penalty under a constraint its gradient has no part that the operator
+        # does not see; the inverse of an exponential covariance is tridiagonal
+        penalty = [precision(side) for side in image.shape[-2:]]
+        gradient = (penalty[0] @ image @ penalty[1]).flatten(1).T
+        matrix = dense(operator)
+        seen = matrix.T @ torch.linalg.lstsq(matrix.T, gradient).solution
+        torch.testing.assert_close(seen, gradient, atol=1e-6 * float(gradient.abs().max()), rtol=0)
 
     def test_singular_values_are_those_of_the_matrix(self, operator):
         expected = torch.linalg.svdvals(dense(operator))

@@ -16,16 +16,10 @@ from invbench.models.natural import expected_noise, noise_spread
 from invbench.models.ndm import NdmConfig
 from invbench.networks.guided_unet import GuidedUnet, GuidedUnetConfig
 from invbench.networks.paired_unet import PairedUnet, PairedUnetConfig
+from invbench.training.denoising import DenoisingOptions
 from invbench.training.descent import Average, Descent, DescentOptions
-from invbench.training.diffusion import (
-    NdmLearner,
-    NdmOptions,
-    PriorLearner,
-    PriorOptions,
-    conditional_score_loss,
-    joint_score_loss,
-    prior_loss,
-)
+from invbench.training.ndm import NdmLearner, NdmOptions, joint_score_errors
+from invbench.training.prior import PriorLearner, prior_loss
 
 FILE = "diffusion/ndm.safetensors"
 PAIRED = PairedUnetConfig(
@@ -53,7 +47,7 @@ class Pairs:
 def prior_learner(seed=0, *, preconditioning="none", emphasis=0.0):
     torch.manual_seed(seed)
     config = PriorConfig(network=GUIDED, preconditioning=preconditioning)
-    options = PriorOptions(batch_size=4, descent=QUICK, emphasis=emphasis)
+    options = DenoisingOptions(batch_size=4, descent=QUICK, emphasis=emphasis)
     return PriorLearner(GuidedUnet(GUIDED), Pairs(), config, options, seed=seed)
 
 
@@ -87,24 +81,26 @@ class TestLosses:
 
     def test_joint_loss_is_the_published_one(self, published):
         score, tensors = published
-        loss = joint_score_loss(
+        errors = joint_score_errors(
             score,
             tensors["fwd.x"],
             tensors["fwd.y"],
             tensors["loss.u"] * (1 - 1e-5) + 1e-5,
             noise=(tensors["loss.z_x"], tensors["loss.z_y"]),
         )
+        loss = torch.cat(errors, dim=1).mean()
         torch.testing.assert_close(loss, tensors["loss.value"], rtol=1e-5, atol=0)
 
-    def test_conditional_loss_is_the_published_one(self, published):
+    def test_error_of_the_image_beside_a_clean_observation_is_the_published_one(self, published):
         score, tensors = published
-        loss = conditional_score_loss(
+        errors = joint_score_errors(
             score,
             tensors["fwd.x"],
             tensors["fwd.y"],
             tensors["cde_loss.u"] * (1 - 1e-5) + 1e-5,
-            noise=tensors["cde_loss.z_x"],
+            noise=(tensors["cde_loss.z_x"], torch.zeros_like(tensors["fwd.y"])),
         )
+        loss = errors[0].mean()
         torch.testing.assert_close(loss, tensors["cde_loss.value"], rtol=1e-5, atol=0)
 
     def test_perfect_noise_costs_nothing_and_none_costs_its_variance(self):
@@ -196,7 +192,8 @@ class TestLearners:
         for _ in range(2):
             assert straight.step(0.6) == resumed.step(0.6)
         for part in ("network", "average"):
-            expected, found = (each.state_dict()[part] for each in (straight, resumed))
+            states = (each.state_dict()[part] for each in (straight, resumed))
+            expected, found = (state.get("network", state) for state in states)
             assert all(torch.equal(expected[key], found[key]) for key in expected)
 
     @pytest.mark.parametrize("name", LEARNERS)

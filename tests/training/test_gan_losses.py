@@ -6,15 +6,16 @@ import pytest
 import torch
 from gan_references import seeded
 
-from invbench.training.bicyclegan import reparameterize
+from invbench.training.bicyclegan import kl_divergence, reparameterize
 from invbench.training.divco import (
     LatentContrast,
     contrastive_loss,
     draw_negative,
     draw_positive,
 )
-from invbench.training.gan import Players, gan_loss, kl_divergence, real_and_fake_loss
+from invbench.training.gan import GanOptions, gan_loss, real_and_fake_loss
 from invbench.training.msgan import mode_seeking_loss, mode_seeking_ratio
+from invbench.training.players import Players
 
 
 def value(loss):
@@ -87,14 +88,14 @@ class TestCodes:
 
 
 class TestPlayers:
-    def make(self):
+    def make(self, **changes):
         networks = {"first": torch.nn.Linear(2, 1), "second": torch.nn.Linear(2, 1)}
-        return Players(networks, learning_rate=1e-3, betas=(0.5, 0.999))
+        return Players(networks, GanOptions(learning_rate=1e-3, **changes))
 
     def test_gradient_goes_to_the_named_networks_only(self):
         players = self.make()
         out = sum(network(torch.ones(1, 2)).sum() for network in players.networks.values())
-        players.backward(out, "second")
+        players.backward({"out": out}, "second")
         assert players.networks["first"].weight.grad is None
         assert players.networks["second"].weight.grad is not None
 
@@ -106,10 +107,21 @@ class TestPlayers:
         players.step("first", progress=progress)
         assert players.optimizers["first"].param_groups[0]["lr"] == pytest.approx(rate)
 
+    def test_rate_rises_over_the_first_steps_of_the_generator(self):
+        players = self.make(warm_up_steps=4)
+        players.networks["generator"] = players.networks.pop("first")
+        players.optimizers["generator"] = players.optimizers.pop("first")
+        rates = []
+        for _ in range(5):
+            for name in ("generator", "second"):
+                players.step(name, progress=0)
+            rates.append(players.optimizers["generator"].param_groups[0]["lr"])
+        assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
+
     def test_gradients_are_cleared_after_a_step(self):
         players = self.make()
-        players.backward(players.networks["first"](torch.ones(1, 2)).sum(), "first")
-        players.step("first", progress=0)
+        out = players.networks["first"](torch.ones(1, 2)).sum()
+        players.descend({"out": out}, "first", progress=0)
         assert players.networks["first"].weight.grad is None
 
 

@@ -19,13 +19,10 @@ from invbench.networks.unet import InputUnet, Unet, UnetConfig
 from invbench.training import bicyclegan, divco, monce, msgan
 from invbench.training.bicyclegan import BicycleLearner, BicycleOptions, LatentRegression
 from invbench.training.divco import LatentContrast
-from invbench.training.gan import (
-    InvalidOptionsError,
-    Players,
-    real_and_fake_loss,
-    with_dropout,
-)
+from invbench.training.gan import generate_with, real_and_fake_loss
 from invbench.training.msgan import MsganLearner, MsganOptions
+from invbench.training.pairs import InvalidOptionsError
+from invbench.training.players import Players
 
 NAMES = {"G": "generator", "E": "encoder", "D": "discriminator", "D2": "discriminator2"}
 SMALL = {"encoder_channels": 2, "discriminator_channels": 2, "discriminator_layers": 2}
@@ -102,8 +99,8 @@ class TestBicycleStep:
         losses = learner.update(
             tensors["in/A"],
             tensors["in/B"],
-            noise=tensors["in/eps_encode"],
-            codes=tensors["in/z_random"][None],
+            epsilon=tensors["in/eps_encode"],
+            z=tensors["in/z_random"][None],
             progress=0.0,
         )
         same_pass(passes, tensors, "fake_B_random")
@@ -148,9 +145,9 @@ class TestBicycleStep:
         learner = bicycle()
         state = learner.players.state_dict()
         found = []
-        for given, codes in steps:
+        for given, z in steps:
             learner.players.load_state_dict(state)
-            losses = learner.update(given, given, noise=torch.ones(1, 8), codes=codes, progress=1.0)
+            losses = learner.update(given, given, epsilon=torch.ones(1, 8), z=z, progress=1.0)
             found.append({name: value(loss) for name, loss in losses.items()})
         return {name for name in found[0] if found[0][name] != found[1][name]}
 
@@ -226,7 +223,7 @@ class TestBicycleStep:
             mean, log_variance = twin.players.networks["encoder"](given[:1])
             encoded = twin.network(given[:1], bicyclegan.reparameterize(mean, log_variance, noise))
             random = twin.network(given[:1], codes[0])
-        learner.update(given, given, noise=noise, codes=codes, progress=0.0)
+        learner.update(given, given, epsilon=noise, z=codes, progress=0.0)
         judge = twin.players.networks["discriminator"]
         expected = sum(
             real_and_fake_loss(judge, real[None], fake)
@@ -267,7 +264,7 @@ class TestMsganStep:
         losses = learner.update(
             tensors["in/A"],
             tensors["in/B"],
-            codes=torch.stack([tensors["in/z_random1"], tensors["in/z_random2"]]),
+            z=torch.stack([tensors["in/z_random1"], tensors["in/z_random2"]]),
             progress=0.0,
         )
         ((_, fakes),) = passes["generator"]
@@ -297,8 +294,8 @@ class TestDivcoStep:
         losses = learner.update(
             tensors["in/A"],
             tensors["in/B"],
-            noise=tensors["in/eps_encode"],
-            codes=torch.cat([*queries, tensors["in/z_negs"]]),
+            epsilon=tensors["in/eps_encode"],
+            z=torch.cat([*queries, tensors["in/z_negs"]]),
             progress=0.0,
         )
         same_pass(passes, tensors, "fake_B_query")
@@ -319,7 +316,7 @@ LEARNERS = {
     "msgan": lambda: MsganLearner(
         tiny_unet(), make_pairs(64), MsganOptions(batch_size=2, discriminator_channels=2), seed=1
     ),
-    "divco": lambda: divco.DivcoLearner(
+    "divco": lambda: BicycleLearner(
         tiny_unet(),
         make_pairs(64),
         BicycleOptions(**SMALL, latent=LatentContrast(negatives=2)),
@@ -368,6 +365,29 @@ class TestLearner:
         assert learner.network is learner.players.networks["generator"]
 
 
+class TestAverage:
+    def test_ships_the_average_and_trains_the_weights(self):
+        learner = bicycle(decay=0.9)
+        trained, shipped = learner.players.networks["generator"], learner.network
+        before = trained.state_dict()["model.up.1.weight"].clone()
+        learner.step(0.0)
+        after = trained.state_dict()["model.up.1.weight"]
+        # The first decay is (1 + 1) / (10 + 1)
+        expected = before + (1 - 2 / 11) * (after - before)
+        torch.testing.assert_close(shipped.state_dict()["model.up.1.weight"], expected)
+        assert not torch.equal(after, expected)
+
+    def test_continues_exactly(self, tmp_path):
+        first, second = bicycle(decay=0.9), bicycle(decay=0.9)
+        first.step(0.0)
+        torch.save(first.state_dict(), tmp_path / "state.pt")
+        second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        for learner in (first, second):
+            learner.step(0.1)
+        pairs = zip(first.network.parameters(), second.network.parameters(), strict=True)
+        assert all(torch.equal(*pair) for pair in pairs)
+
+
 class TestRefusals:
     def test_too_few_targets(self):
         with pytest.raises(MissingDataError, match="4 targets do not fill a batch of 8"):
@@ -379,12 +399,12 @@ class TestRefusals:
 
     def test_dropout_of_the_input_unet(self):
         with pytest.raises(InvalidOptionsError, match='injection="all"'):
-            with_dropout(InputUnet(UnetConfig(depth=6, channels=2)), seeded(0))
+            generate_with(InputUnet(UnetConfig(depth=6, channels=2)), seeded(0), dropout=True)
 
 
 def test_dropout_masks_are_drawn_afresh():
     generator = tiny_unet()
-    generate = with_dropout(generator, seeded(0))
+    generate = generate_with(generator, seeded(0), dropout=True)
     images, codes = torch.rand(1, 3, 64, 64), torch.randn(1, 8)
     with torch.no_grad():
         assert not torch.equal(generate(images, codes), generate(images, codes))

@@ -24,13 +24,15 @@ from invbench.training.imle import (
     CIMLE_OPTIONS,
     ImleLearner,
     ImleOptions,
-    candidate_distances,
     imle_loss,
+)
+from invbench.training.pairs import Pairs
+from invbench.training.selection import (
+    candidate_distances,
     select_codes,
     select_whole_codes,
     target_pyramid,
 )
-from invbench.training.pairs import Pairs
 
 
 def flat(images):
@@ -138,7 +140,7 @@ def test_target_pyramids_are_the_original_ones(refs):
         assert torch.equal(ours, tensors[f"ds.{factor}"])
 
 
-def small_learner(*, hierarchical=True, seed=0):
+def small_learner(*, hierarchical=True, seed=0, decay=0.0):
     targets = torch.stack([photo.pixels for photo in gaussian_photos(16, 12)])
     pairs = Pairs(get_task("decompression"), targets, torch.device("cpu"))
     config = TowerConfig(
@@ -159,6 +161,7 @@ def small_learner(*, hierarchical=True, seed=0):
         epochs_per_pool=2,
         batch_size=4,
         selection_size=4,
+        decay=decay,
     )
     return ImleLearner(network, pairs, PixelFeatures(), options, seed=seed)
 
@@ -196,14 +199,15 @@ def test_learning_lowers_the_loss(hierarchical):
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
 
 
-def test_a_learner_continues_exactly():
-    first = small_learner()
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_learner_continues_exactly(decay):
+    first = small_learner(decay=decay)
     for _ in range(3):
         first.step(0.1)
     saved = io.BytesIO()
     torch.save(first.state_dict(), saved)
     saved.seek(0)
-    second = small_learner(seed=1)
+    second = small_learner(seed=1, decay=decay)
     second.load_state_dict(torch.load(saved, weights_only=True))
     assert [first.step(0.2) for _ in range(5)] == [second.step(0.2) for _ in range(5)]
     for one, other in zip(first.network.parameters(), second.network.parameters(), strict=True):

@@ -111,6 +111,46 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert train(again, Budget(steps=10), folder=tmp_path).steps == 10
 
 
+def test_a_larger_budget_continues_and_counts_anew(tmp_path):
+    def validate(network):
+        return {"bias": network.bias.item()}
+
+    train(Toy(), Budget(steps=100), folder=tmp_path, validate=validate, validations=2)
+    again = Toy()
+    outcome = train(again, Budget(steps=200), folder=tmp_path, validate=validate, validations=4)
+    assert (again.taken, outcome.steps) == (200, 200)
+    log = read_log(tmp_path)
+    assert [line["step"] for line in log if "bias" in line] == [50, 100, 150, 200]
+    later = [line["step"] for line in log if "loss" in line and line["step"] > 100]
+    assert (later[-1], later) == (200, sorted(set(later)))
+    assert 45 <= len(later) <= 50
+
+
+def test_the_first_save_does_not_wait(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            Toy(die_at=3),
+            Budget(steps=10),
+            folder=tmp_path,
+            first_save_seconds=0,
+            save_every_seconds=1e9,
+        )
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["loop"]["step"] == 1
+
+
+def test_progress_is_lines_where_there_is_no_terminal(tmp_path, capsys):
+    train(Toy(), Budget(steps=40), folder=tmp_path / "toy")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"toy {k} %" for k in range(10, 101, 10)]
+    assert lines[0].startswith("toy 10 %: step 4 minutes ")
+    assert " loss " in lines[0]
+
+
+def test_a_budget_is_divided():
+    assert Budget(minutes=8).divided(4) == Budget(minutes=2)
+    assert Budget(steps=7).divided(4) == Budget(steps=1)
+
+
 def test_minutes_end_a_run(tmp_path):
     assert train(Toy(), Budget(minutes=0.001), folder=tmp_path).minutes >= 0.001
 

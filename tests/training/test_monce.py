@@ -16,7 +16,7 @@ from invbench.networks.normalization import InstanceNorm
 from invbench.networks.resnet import ResnetConfig, ResnetGenerator
 from invbench.training.contrast import monce
 from invbench.training.gan import gan_loss
-from invbench.training.monce import MonceDraws, MonceLearner, MonceOptions
+from invbench.training.monce import MonceLearner, MonceOptions
 from invbench.uncertainty import duplicate_fraction
 
 NAMES = {"G": "generator", "F": "projector", "D": "discriminator"}
@@ -48,7 +48,7 @@ def generator_loss(learner, inputs, draws, project):
     network, taps = learner.network, learner.options.taps
     fakes = network(inputs)
     total = gan_loss(learner.players.networks["discriminator"](fakes[:1]), real=True)
-    for row, positions in enumerate((draws.positions, draws.identity_positions)):
+    for row, positions in enumerate(draws["positions"]):
         with torch.no_grad():
             keys = project(network.features(inputs[row : row + 1], taps), positions)
         queries = project(network.features(fakes[row : row + 1], taps), positions)
@@ -81,18 +81,11 @@ class TestStep:
             [tensors[f"in/patch_ids_{name}_{layer}"] for layer in range(5)]
             for name in ("NCE", "NCE_Y")
         ]
-        draws = MonceDraws(
-            generated={},
-            queries={},
-            keys={},
-            positions=positions[0],
-            identity_positions=positions[1],
-        )
-        return tensors, learner, draws
+        return tensors, learner, {"noise": [{}] * 3, "positions": positions}
 
     def take(self, tensors, learner, draws):
         found = record_gradients(learner)
-        losses = learner.update(tensors["in/A"], tensors["in/B"], draws=draws, progress=0.0)
+        losses = learner.update(tensors["in/A"], tensors["in/B"], **draws, progress=0.0)
         return found, {name: loss.detach() for name, loss in losses.items()}
 
     def test_generated_images_match_the_original(self, refs):
@@ -184,9 +177,7 @@ class TestStep:
             taps = learner.options.taps
             fixed = [
                 project(learner.network.features(image[None], taps), positions)
-                for image, positions in zip(
-                    inputs, (draws.positions, draws.identity_positions), strict=True
-                )
+                for image, positions in zip(inputs, draws["positions"], strict=True)
             ]
         parameters = dict(learner.network.named_parameters())
         direction = {
@@ -261,25 +252,26 @@ class TestLearner:
     def test_contrast_with_the_target_vanishes_for_a_perfect_generator(self):
         learner = make_learner("none", weights="equal")
         images = torch.rand(2, 3, 32, 32) * 2 - 1
-        draws = learner._draw(images)
-        same = learner._contrast(torch.cat([images, images]), torch.cat([images, images]), draws)
+        given = learner.draw(images)
+        draws = given["noise"][1:], given["positions"]
+        same = learner._contrast(torch.cat([images, images]), torch.cat([images, images]), *draws)
         other = learner._contrast(
-            torch.cat([images.flip(-1), images]), torch.cat([images, images]), draws
+            torch.cat([images.flip(-1), images]), torch.cat([images, images]), *draws
         )
         assert float(same["contrast"].detach()) < float(other["contrast"].detach())
 
     def test_noise_stays_with_its_image_and_dropout_does_not(self):
         images = torch.zeros(2, 3, 32, 32)
-        maps = make_learner("z_input")._draw(images)
-        assert torch.equal(maps.generated["noise"], maps.keys["noise"])
-        masks = make_learner("dropout")._draw(images)
-        assert not torch.equal(masks.generated["masks"][0], masks.keys["masks"][0])
+        generated, _, keys = make_learner("z_input").draw(images)["noise"]
+        assert torch.equal(generated["noise"], keys["noise"])
+        generated, _, keys = make_learner("dropout").draw(images)["noise"]
+        assert not torch.equal(generated["masks"][0], keys["masks"][0])
 
     def test_positions_are_distinct_and_inside_the_map(self):
         learner = make_learner()
         assert learner.map_sizes == [38 * 38, 32 * 32, 16 * 16, 64, 64]
-        draws = learner._draw(torch.zeros(2, 3, 32, 32))
-        for size, picked in zip(learner.map_sizes, draws.positions, strict=True):
+        positions = learner.draw(torch.zeros(2, 3, 32, 32))["positions"]
+        for size, picked in zip(learner.map_sizes, positions[0], strict=True):
             assert len(picked.unique()) == len(picked) == 12
             assert int(picked.max()) < size
 

@@ -20,15 +20,16 @@ from invbench.images import from_uint8
 from invbench.models.cases import CASES, Case
 from invbench.models.registry import MODELS, get_method
 from invbench.problems.tasks import get_task
-from invbench.training import msgan
+from invbench.training import msgan, prior
 from invbench.training.curves import plot_run
-from invbench.training.diffusion import PRIOR_OPTIONS, PriorOptions
-from invbench.training.loop import Budget
+from invbench.training.denoising import DenoisingOptions
+from invbench.training.learners import make_learner
+from invbench.training.loop import Budget, read_log
 from invbench.training.loop import train as loop
 from invbench.training.msgan import MsganOptions
 from invbench.training.pairs import Pairs
 from invbench.training.plan import plan_runs
-from invbench.training.recipes import Recipe, make_learner
+from invbench.training.recipes import Recipe
 
 
 class TestPlan:
@@ -66,7 +67,7 @@ def few(monkeypatch):
     cases = [Case("ddrm", "colorization"), Case("ddrm", "decompression")]
     cases.append(Case("msgan", "decompression"))
     monkeypatch.setattr(plan_runs, "__defaults__", (cases,))
-    monkeypatch.setitem(PRIOR_OPTIONS, "tiny", PriorOptions(batch_size=1))
+    monkeypatch.setitem(prior.OPTIONS, "tiny", DenoisingOptions(batch_size=1))
     options = MsganOptions(batch_size=3, discriminator_channels=2, discriminator_layers=2)
     monkeypatch.setitem(msgan.OPTIONS, "tiny", options)
 
@@ -96,6 +97,17 @@ class TestTrainAll:
         states = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
         assert states[1:] == ["kept", "trained"]
         assert (images.parent / "weights" / "ddrm-64.safetensors").stat().st_mtime_ns == before
+
+    def test_trains_side_by_side_in_rounds(self, images, capsys):
+        given = ("--all", "--steps", "2", "--jobs", "2", "--rounds", "2", "--threads", "1")
+        assert train(images, *given) is ExitCode.OK
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+        steps = {"ddrm-64": "4", "msgan-decompression": "2"}
+        assert {line[0]: line[-6] for line in lines} == steps
+        for stem, count in steps.items():
+            log = read_log(images.parent / "runs" / f"{stem}-tiny")
+            assert log[-1]["step"] == int(count)
+            assert int(count) // 2 in [line["step"] for line in log]
 
     def test_of_other_seeds_and_budgets_are_not_the_same(self, images, capsys):
         assert train(images) is ExitCode.OK
