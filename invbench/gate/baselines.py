@@ -21,6 +21,7 @@ from invbench.gate.snapshots import (
     to_entry,
     to_timing_entry,
 )
+from invbench.runs import MEASURED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def promote(
     cases = {
         case: json.dumps(to_entry(record))
         for case, record in snapshot.cases.items()
-        if record.status in ("passed", "failed") and record.validity
+        if record.status in MEASURED and record.validity
     }
     if not cases:
         raise BaselineError(f"{run}: no case was measured")
@@ -114,7 +115,7 @@ def _problems(snapshot: Snapshot) -> list[str]:
     missing = sorted(set(snapshot.facts.get("expected_cases", ())) - set(snapshot.cases))
     states: dict[str, list[str]] = {"missing": missing} if missing else {}
     for case, record in snapshot.cases.items():
-        if record.status != "passed":
+        if record.status not in ("passed", "measured"):
             states.setdefault(record.status, []).append(case)
     return [f"{state}: {', '.join(cases)}" for state, cases in states.items()]
 

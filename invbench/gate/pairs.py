@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from invbench.runs import MEASURED
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
@@ -177,7 +179,7 @@ def _pair_case(
     pairing: Pairing,
 ) -> None:
     before, after = baseline.cases[case], candidate.cases[case]
-    unmeasured = [record.status not in ("passed", "failed") for record in (before, after)]
+    unmeasured = [record.status not in MEASURED for record in (before, after)]
     if all(unmeasured):
         pairing.unmeasured.append(case)
         return
@@ -201,7 +203,7 @@ def _case_mismatch(baseline: Snapshot, candidate: Snapshot, case: str) -> str | 
     """Say what keeps a whole case from being compared."""
     before, after = baseline.cases[case], candidate.cases[case]
     for side, record in (("baseline", before), ("candidate", after)):
-        if record.status not in ("passed", "failed"):
+        if record.status not in MEASURED:
             return f"{record.status} in the {side}: {record.reason or 'no reason was recorded'}"
         if not record.validity and record.interval is None:
             return f"nothing was measured in the {side}"
