@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.mark.benchmark(timer=synchronized_clock)
 @pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")  # by a resumed case
 def test_pair(case: Case, subject: Subject, session: Session, benchmark: BenchmarkFixture) -> None:
-    """A pair is as valid and as calibrated as its limits say."""
+    """A pair is as valid and as calibrated as its limits say, and keeps the contract."""
     benchmark.group = case.task
     record = session.run(case, subject, measure_rounds=benchmark.pedantic)
 
@@ -31,5 +31,4 @@ def test_pair(case: Case, subject: Subject, session: Session, benchmark: Benchma
     if record.interval:
         scores["coverage"] = record.interval.coverage
     benchmark.extra_info.update(scores)
-    failed = [check for check in record.checks if not check.passed]
-    assert not failed, record.reason
+    assert record.status in ("passed", "measured"), record.reason

@@ -11,9 +11,8 @@ from invbench.runs.records import (
     MetricRecord,
     RunRecord,
     ThroughputRecord,
-    TimingCase,
-    TimingRecord,
 )
+from invbench.runs.timing import TimingCase, TimingRecord
 
 
 def case_record(case_id="chimle-sr16", *, psnr=28.0, coverage=0.8, **changes):
@@ -109,7 +108,7 @@ def timing_record(case_id="chimle-sr16", *, seconds=((2.0, 1.0, 1.5), (1.0, 1.0,
         "environment_key": "a processor/1 threads",
         "weights": "checkpoint",
         "model": {"name": "chimle"},
-        "targets": "scikit-image",
+        "targets": "embedded",
         "samples_per_round": 30,
         "chunk_size": 10,
         "nfe": 1,

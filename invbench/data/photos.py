@@ -1,4 +1,4 @@
-"""Square crops of the photographs that come with scikit-image; no download."""
+"""Square crops of the photographs that come with scikit-image and matplotlib; no download."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import skimage.data
 import torch
+from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from invbench.data import Photo
@@ -28,6 +29,7 @@ SOURCES: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "hubble": skimage.data.hubble_deep_field,
     "ihc": skimage.data.immunohistochemistry,
     "retina": skimage.data.retina,
+    "hopper": lambda: np.array(Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False))),
 }
 
 # Side as a fraction of the short side, and where the free space lies (0: left, top; 1: right,
@@ -62,7 +64,7 @@ def photos(size: int, count: int | None = None) -> list[Photo]:
     if count is None:
         count = total
     if not 0 < count <= total:
-        raise MissingDataError(f"{count} images asked for; scikit-image's photographs give {total}")
+        raise MissingDataError(f"{count} images asked for; the embedded photographs give {total}")
     names = list(SOURCES)
     picks = [(names[index % len(names)], index // len(names)) for index in range(count)]
     return [Photo(f"{name}-{crop}", name, _crop(name, crop, size)) for name, crop in picks]

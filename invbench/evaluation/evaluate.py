@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from invbench.evaluation.contract import find_breaches
 from invbench.evaluation.rounds import Rounds
-from invbench.evaluation.summary import interval_record, per_image, validity_record
+from invbench.evaluation.summary import (
+    calibration_verdict,
+    interval_record,
+    per_image,
+    validity_record,
+)
 from invbench.machine import device_key, measure
 from invbench.runs import CaseRecord, ThroughputRecord
 
@@ -47,10 +53,12 @@ class Evaluation:
 
 
 def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Evaluation:
-    """Measure one case: validity, intervals, calibration and speed, from the same samples.
+    """Measure one case: validity, intervals, calibration, speed and contract.
 
     A round draws all samples of one image, so a run of n images is timed in n rounds while only
-    one image's samples are in memory. The first image is drawn once before, untimed.
+    one image's samples are in memory. Other samples are drawn once before, untimed; the first
+    image's are drawn again after it, to see whether they are the same in any batch and whether
+    the sampler keeps results.
 
     Args:
         experiment: who is measured, on what and how.
@@ -63,18 +71,25 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
     rounds = Rounds(experiment)
     peak_bytes = rounds.warm_up()
     measure_rounds(rounds.sample, setup=rounds.next_image, rounds=len(experiment.data.photos))
-    images = rounds.finish()
+    rounds.finish()
+    images = rounds.scores
+    saved, evidence = rounds.repeat()
 
-    metrics, settings = experiment.metrics, experiment.settings
+    metrics, settings, groups = experiment.metrics, experiment.settings, experiment.data.groups
+    intervals = interval_record(images, groups, n_samples=settings.n_samples, rule=settings.rule)
     record = CaseRecord(
         case_id=experiment.case.id,
         identity=experiment.identity(),
-        status="passed",
+        status="measured",
         validity={metric.name: validity_record(metric, images) for metric in metrics},
-        interval=interval_record(
-            images, experiment.data.groups, n_samples=settings.n_samples, rule=settings.rule
+        interval=intervals,
+        calibration=calibration_verdict(intervals, n_photographs=len(set(groups))),
+        contract=find_breaches(evidence),
+        throughput=replace(
+            _throughput(experiment, rounds.seconds, peak_bytes),
+            first_call_s=rounds.first_call_s,
+            saved_by_repeating=saved,
         ),
-        throughput=_throughput(experiment, rounds.seconds, peak_bytes),
     )
     by_metric = {
         metric.name: np.stack([image.validity[metric.name] for image in images])

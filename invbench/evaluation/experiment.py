@@ -28,6 +28,7 @@ class Facts:
     Attributes:
         family: "imle", "gan" or "diffusion".
         source: the paper, or where a sampler of the user's own is imported from.
+        source_sha256: digest of a sampler of the user's own, see `suite.fingerprint`.
         configuration: name of the method's configuration.
         stochastic: by what the samples of one observation differ, see `models.Method`.
         checkpoint: the weights.
@@ -35,6 +36,7 @@ class Facts:
 
     family: str | None = None
     source: str | None = None
+    source_sha256: str | None = None
     configuration: str | None = None
     stochastic: str | None = None
     checkpoint: Checkpoint | None = None
@@ -44,6 +46,7 @@ class Facts:
         facts = {
             "family": self.family,
             "source": self.source,
+            "source_sha256": self.source_sha256,
             "configuration": self.configuration,
             "stochastic": self.stochastic,
             "checkpoint": self.checkpoint and self.checkpoint.identity(),
@@ -62,6 +65,16 @@ class Subject:
     def nfe(self) -> int | None:
         """Return the network evaluations that one sample takes, where the sampler says so."""
         return getattr(self.sampler, "nfe", None)
+
+    @property
+    def stochastic(self) -> bool:
+        """Tell whether samples of one observation are meant to differ."""
+        return self.facts.stochastic != "none"
+
+    @property
+    def identified(self) -> bool:
+        """Tell whether the identity would change if the sampler did."""
+        return self.facts.checkpoint is not None or self.facts.source_sha256 is not None
 
     def identity(self) -> dict[str, Any]:
         """Return what identifies the sampler, for the record."""

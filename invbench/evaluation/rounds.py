@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from invbench.evaluation.contract import (
+    ROUNDING,
+    Evidence,
+    draw_in_other_batches,
+    features,
+    global_states,
+)
 from invbench.evaluation.sampling import draw_samples, observe
 from invbench.evaluation.scoring import score_image
-from invbench.machine import peak_allocated_bytes, synchronized_clock
+from invbench.images import from_uint8, to_uint8
+from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchronized_clock
+from invbench.runs import NOTICEABLE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from invbench.evaluation.experiment import Experiment
@@ -21,22 +33,32 @@ class Rounds:
 
     A round has two halves, which a clock calls in turn: `next_image`, untimed, scores the samples
     of the round before and observes the next image; `sample`, timed, draws that image's samples.
+    No round before or after draws the same samples, so that a sampler that keeps results is as
+    slow as it is.
 
     Attributes:
         seconds: of each round so far.
+        first_call_s: seconds of the warm-up.
+        scores: of each image so far.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self.seconds: list[float] = []
+        self.first_call_s = 0.0
+        self.scores: list[ImageScores] = []
         self._experiment = experiment
-        self._scores: list[ImageScores] = []
+        self._features: list[NDArray[np.float64]] = []
+        self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
         self._drawn: tuple[Observed, Tensor] | None = None  # waits to be scored
         self._observed = self._observe(0)
+        self._unscored = 0
 
     def warm_up(self) -> int | None:
-        """Draw the first image's samples untimed; return how many bytes that took on a GPU."""
+        """Draw samples that nobody scores; return how many bytes that took on a GPU."""
         with peak_allocated_bytes(self._experiment.settings.device) as peak:
-            self._draw()
+            start = synchronized_clock()
+            self._draw_unscored()
+            self.first_call_s = synchronized_clock() - start
         return peak()
 
     def next_image(self) -> None:
@@ -51,8 +73,8 @@ class Rounds:
         self.seconds.append(synchronized_clock() - start)
         self._drawn = self._observed, samples
 
-    def finish(self) -> list[ImageScores]:
-        """Go through the rounds that the clock left out; return the scores of all images.
+    def finish(self) -> None:
+        """Go through the rounds that the clock left out, and score the last.
 
         A clock may stop early: pytest-benchmark runs a single round if it is disabled.
         """
@@ -60,22 +82,68 @@ class Rounds:
             self.next_image()
             self.sample()
         self._score()
-        return self._scores
+
+    def repeat(self) -> tuple[float, Evidence]:
+        """Draw the first image again, timed, and in other batches.
+
+        Returns:
+            The share of a new round's time that a repeated one saves, and what the checks of the
+            sampler's contract look at.
+        """
+        experiment, last = self._experiment, self._observed
+        sampler, settings = experiment.subject.sampler, experiment.settings
+        self._observed = first = self._observe(0)
+        drawn: list[Tensor] = []
+        before = global_states()
+        saved = saved_by_repeating(
+            lambda: drawn.append(to_uint8(self._draw())),
+            self._draw_unscored,
+            self.seconds,
+            noticeable=NOTICEABLE,
+        )
+        after = global_states()
+        assert self._first is not None
+        counts = (
+            settings.n_samples - round((image.duplicate_fraction or 0) * settings.n_samples)
+            for image in self.scores
+        )
+        ids = [photo.id for photo in experiment.data.photos]
+        return saved, Evidence(
+            image_id=first.image_id,
+            samples=from_uint8(self._first),
+            again=from_uint8(drawn[0]),
+            touched=[name for name, state in before.items() if state != after[name]],
+            batched=draw_in_other_batches(sampler, first, last, settings),
+            features=np.stack(self._features),
+            distinct=dict(zip(ids, counts, strict=True)),
+            stochastic=experiment.subject.stochastic,
+            tolerance=ROUNDING[settings.dtype],
+        )
 
     def _observe(self, index: int) -> Observed:
         experiment = self._experiment
         photo = experiment.data.photos[index]
         return observe(photo, experiment.task, experiment.settings.device)
 
-    def _draw(self) -> Tensor:
+    def _draw(self, first: int = 0) -> Tensor:
         experiment = self._experiment
-        return draw_samples(experiment.subject.sampler, self._observed, experiment.settings)
+        return draw_samples(
+            experiment.subject.sampler, self._observed, experiment.settings, first=first
+        )
+
+    def _draw_unscored(self) -> None:
+        """Draw samples beyond the K that are scored, other ones at every call."""
+        self._unscored += 1
+        self._draw(self._unscored * self._experiment.settings.n_samples)
 
     def _score(self) -> None:
         if self._drawn is None:
             return
         (observed, samples), self._drawn = self._drawn, None
-        self._scores.append(
+        if self._first is None:
+            self._first = to_uint8(samples)
+        self._features.append(features(samples))
+        self.scores.append(
             score_image(
                 samples,
                 observed.observation,

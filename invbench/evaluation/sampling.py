@@ -46,8 +46,16 @@ def observe(photo: Photo, task: Task, device: torch.device) -> Observed:
     return Observed(task, photo.id, target, task.operator(target))
 
 
-def draw_samples(sampler: Sampler, observed: Observed, settings: Settings) -> Tensor:
-    """Draw the samples of one image, seeded so that every caller gets the same ones.
+def draw_samples(
+    sampler: Sampler, observed: Observed, settings: Settings, *, first: int = 0
+) -> Tensor:
+    """Draw the K samples of one image, seeded so that every caller gets the same ones.
+
+    Args:
+        sampler: see `models.Sampler`.
+        observed: the image.
+        settings: how many samples, and how they are drawn.
+        first: index of the first; those from 0 to K - 1 are the ones that are scored.
 
     Returns:
         ``[K, 3, H, W]`` float32, multiples of 1/255 in [0, 1].
@@ -55,22 +63,47 @@ def draw_samples(sampler: Sampler, observed: Observed, settings: Settings) -> Te
     Raises:
         InvalidSamplesError: see `draw`.
     """
+    rows = [(0, k) for k in range(first, first + settings.n_samples)]
+    return draw_rows(sampler, [observed], rows, settings)
+
+
+def draw_rows(
+    sampler: Sampler,
+    images: Sequence[Observed],
+    rows: Sequence[tuple[int, int]],
+    settings: Settings,
+    *,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Draw any samples of some images of one task, in any order.
+
+    Args:
+        sampler: see `models.Sampler`.
+        images: of one size.
+        rows: for each sample the number of its image and its index k.
+        settings: how samples are drawn.
+        chunk_size: rows given to the sampler at a time; the settings' by default.
+
+    Returns:
+        ``[len(rows), 3, H, W]`` float32, multiples of 1/255 in [0, 1].
+
+    Raises:
+        InvalidSamplesError: see `draw`.
+    """
     bfloat16 = settings.dtype == "bfloat16"
     with torch.autocast(settings.device.type, torch.bfloat16, enabled=bfloat16):
-        samples = draw(
+        return _draw(
             sampler,
-            observed.observation[None],
-            task=observed.task.name,
-            image_ids=[observed.image_id],
-            size=(observed.target.shape[-2], observed.target.shape[-1]),
-            n_samples=settings.n_samples,
+            torch.stack([image.observation for image in images]),
+            rows,
+            task=images[0].task.name,
+            image_ids=[image.image_id for image in images],
+            size=(images[0].target.shape[-2], images[0].target.shape[-1]),
             seed=settings.seed,
-            chunk_size=settings.chunk_size,
+            chunk_size=chunk_size or settings.chunk_size,
         )
-    return samples[0]
 
 
-@torch.inference_mode()
 def draw(
     sampler: Sampler,
     observations: Tensor,
@@ -107,7 +140,32 @@ def draw(
         InvalidSamplesError: naming the image and sample that is of the wrong shape, not finite
             or out of range.
     """
-    rows = list(product(range(len(image_ids)), range(first, first + n_samples)))
+    samples = _draw(
+        sampler,
+        observations,
+        list(product(range(len(image_ids)), range(first, first + n_samples))),
+        task=task,
+        image_ids=image_ids,
+        size=size,
+        seed=seed,
+        chunk_size=chunk_size,
+    )
+    return samples.reshape(len(image_ids), n_samples, 3, *size)
+
+
+@torch.inference_mode()
+def _draw(
+    sampler: Sampler,
+    observations: Tensor,
+    rows: Sequence[tuple[int, int]],
+    *,
+    task: str,
+    image_ids: Sequence[str],
+    size: tuple[int, int],
+    seed: int,
+    chunk_size: int,
+) -> Tensor:
+    """Draw the rows chunk by chunk, each from the generator of its image and k."""
     parts = []
     for start in range(0, len(rows), chunk_size):
         chunk = rows[start : start + chunk_size]
@@ -115,7 +173,7 @@ def draw(
         samples = sampler(observations[[image for image, _ in chunk]], noise)
         _check(samples, [(image_ids[image], k) for image, k in chunk], size)
         parts.append(to_uint8(samples.float()))
-    return from_uint8(torch.cat(parts)).reshape(len(image_ids), n_samples, 3, *size)
+    return from_uint8(torch.cat(parts))
 
 
 def _check(samples: Tensor, names: Sequence[tuple[str, int]], size: tuple[int, int]) -> None:

@@ -52,7 +52,9 @@ class ImageScores:
         null_space_width: mean interval length of the reobservations; None for a single sample.
         duplicate_fraction: share of samples that repeat an earlier one; None for a single sample.
         crps: mean fair score, if there is a target.
-        energy: fair score of the image as one vector, over the root of its length, with a target.
+        role_energy: fair score of the image as one vector, over the root of its length, with the
+            target as target, then the K scores that result if a sample trades places with it,
+            ``[K+1]``.
         variance: mean sample variance, with a target.
         squared_error: mean squared error of the sample mean, with a target.
         risk_by_length: share of the target's values outside their interval, ``[4]``: among the
@@ -71,11 +73,11 @@ class ImageScores:
     null_space_width: float | None = None
     duplicate_fraction: float | None = None
     crps: float | None = None
-    energy: float | None = None
     variance: float | None = None
     squared_error: float | None = None
     risk_by_length: NDArray[np.float64] | None = None
     role_coverage: NDArray[np.float64] | None = None
+    role_energy: NDArray[np.float64] | None = None
     needed_factors: NDArray[np.float32] | None = None
 
 
@@ -140,10 +142,10 @@ def _with_target(
         coverage=float(coverage(intervals, target)),
         winkler=float(interval_score(intervals, target)),
         crps=float(crps(samples, target)),
-        energy=float(role_energy(distances)[0]),
         variance=float(variance[0]),
         squared_error=float(squared_error[0]),
         risk_by_length=risks.cpu().numpy(),
         role_coverage=roles.cpu().numpy(),
+        role_energy=role_energy(distances).cpu().numpy(),
         needed_factors=factors.flatten().sort().values.cpu().numpy(),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from invbench.evaluation.scoring import LEVEL
-from invbench.runs import IntervalRecord, MetricRecord
+from invbench.runs import CalibrationVerdict, IntervalRecord, MetricRecord
 from invbench.uncertainty import (
     RiskCurve,
     bootstrap_over_images,
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from invbench.uncertainty import CrossCalibration, Rule
 
 ALPHA = 0.1  # the risk that calibration allows: 1 - LEVEL
-CONFIDENCE = 0.95  # of every confidence interval, and of the band that decides on calibration
+CONFIDENCE = 0.95  # of every confidence interval
+BAND = 1 - (1 - CONFIDENCE) / 2  # of each of the two bands that decide on calibration
+PHOTOGRAPHS = 8  # fewer could hardly have rejected anything
+FACTOR = 1.5  # of a spread that is wrong enough for a band to have to tell
 SCALARS = (
     "coverage",
     "width",
     "winkler",
     "crps",
-    "energy",
     "variance",
     "squared_error",
     "null_space_width",
@@ -51,11 +54,11 @@ def per_image(images: Sequence[ImageScores]) -> dict[str, NDArray[np.float64]]:
     """Collect each score of n images in one array, for the file of scores behind a record.
 
     Returns:
-        name -> array: `SCALARS` are ``[n]``, "risk_by_length" is ``[n, 4]`` and "role_coverage" is
-        ``[n, K+1]``; see `scoring.ImageScores` for what they are.
+        name -> array: `SCALARS` are ``[n]``, "risk_by_length" is ``[n, 4]``, "role_coverage" and
+        "role_energy" are ``[n, K+1]``; see `scoring.ImageScores` for what they are.
     """
     arrays = {name: np.array([getattr(image, name) for image in images]) for name in SCALARS}
-    for name in ("risk_by_length", "role_coverage"):
+    for name in ("risk_by_length", "role_coverage", "role_energy"):
         arrays[name] = np.stack([getattr(image, name) for image in images])
     return arrays
 
@@ -99,9 +102,9 @@ def interval_record(
     Confidence intervals come from resampling photographs, with all the images cut from each, since
     images of one photograph are alike.
 
-    Coverage is held against the band in which it lies with probability 0.95 if the target could be
-    any of the sampler's own samples (see `role_test`). Below the band its samples vary too
-    little (``under``), above it too much (``over``).
+    Coverage and energy score stand beside the band in which each lies with probability 0.975 if the
+    target could be any of the sampler's own samples (see `role_test`); `calibration_verdict` says
+    what follows.
 
     Args:
         images: scored with targets and at least two samples.
@@ -110,6 +113,7 @@ def interval_record(
         rule: of the interval's quantiles.
     """
     arrays = per_image(images)
+    arrays["energy"] = arrays["role_energy"][:, 0]
     scores = {
         name: _estimate(arrays[name], groups)
         for name in ("winkler", "crps", "energy", "null_space_width", "duplicate_fraction")
@@ -118,8 +122,9 @@ def interval_record(
     for quarter, risks in enumerate(arrays["risk_by_length"].T, start=1):
         scores[f"risk_length_quarter_{quarter}"] = _estimate(risks, groups)
     covered = _estimate(arrays["coverage"], groups)
-    band = role_test(
-        arrays["role_coverage"], groups, generator=np.random.default_rng(0), level=CONFIDENCE
+    coverages, energies = (
+        role_test(arrays[name], groups, generator=np.random.default_rng(0), level=BAND)
+        for name in ("role_coverage", "role_energy")
     )
     factors = tuple(image.needed_factors for image in images if image.needed_factors is not None)
     return IntervalRecord(
@@ -130,8 +135,8 @@ def interval_record(
         coverage=float(arrays["coverage"].mean()),
         coverage_per_image=tuple(arrays["coverage"].tolist()),
         coverage_ci95=(covered["low"], covered["high"]),
-        coverage_band=(band.low, band.high),
-        verdict=coverage_verdict(band.value, band.low, band.high),
+        coverage_band=(coverages.low, coverages.high),
+        energy_band=(energies.low, energies.high),
         mean_width=float(arrays["width"].mean()),
         width_per_image=tuple(arrays["width"].tolist()),
         winkler=float(arrays["winkler"].mean()),
@@ -141,18 +146,44 @@ def interval_record(
     )
 
 
-def coverage_verdict(
-    coverage: float, low: float, high: float
-) -> Literal["calibrated", "under", "over"]:
-    """Say on which side of its band a coverage lies.
+def calibration_verdict(record: IntervalRecord, *, n_photographs: int) -> CalibrationVerdict:
+    """Say whether samples are spread as the target is, or why that was not tested.
 
-    Example:
-        >>> coverage_verdict(0.7, 0.79, 0.83)
-        'under'
+    An ideal sampler leaves either band with probability 0.05 at most. Coverage below its band, or a
+    target that is farther from the samples than they are from each other, is ``under``: the sampler
+    is too sure. The opposite is ``over``. Only a band that could have been left tells that a
+    sampler is calibrated: with enough photographs, no sample that repeats another, some width, and
+    so narrow that normal samples of 1.5 times too little or too much spread would leave it.
     """
-    if coverage < low:
-        return "under"
-    return "over" if coverage > high else "calibrated"
+    covered, energy = record.coverage, record.scores["energy"]["value"]
+    (low, high), (near, far) = record.coverage_band or (0, 1), record.energy_band or (0, math.inf)
+    if energy is None:
+        return CalibrationVerdict(verdict="not tested", reason="no finite score")
+    if covered < low or energy > far:
+        return CalibrationVerdict(verdict="under")
+    if covered > high or energy < near:
+        return CalibrationVerdict(verdict="over")
+    least, most = _coverage_of_wrong_spread(record.ideal_coverage)
+    reasons = {
+        "duplicate samples": bool(record.scores["duplicate_fraction"]["value"]),
+        "intervals of width 0": record.mean_width == 0 or low == high,
+        f"{n_photographs} photographs, fewer than {PHOTOGRAPHS}": n_photographs < PHOTOGRAPHS,
+        "band too wide": not least < low <= high < most,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    return CalibrationVerdict(verdict="not tested" if reason else "calibrated", reason=reason)
+
+
+def _coverage_of_wrong_spread(ideal: float) -> tuple[float, float]:
+    """Return what intervals of normal samples cover if spread is `FACTOR` too small or large.
+
+    >>> tuple(round(coverage, 3) for coverage in _coverage_of_wrong_spread(0.814))
+    (0.622, 0.953)
+    """
+    normal = NormalDist()
+    reach = normal.inv_cdf((1 + ideal) / 2)
+    small, large = (2 * normal.cdf(reach * factor) - 1 for factor in (1 / FACTOR, FACTOR))
+    return small, large
 
 
 def _estimate(

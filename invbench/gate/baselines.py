@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvbenchError, MissingDataError
 from invbench.files import atomic_write
-from invbench.gate.identities import MEASURED
 from invbench.gate.snapshots import (
     BASELINE_SCHEMA,
     SCORE_DECIMALS,
@@ -24,6 +23,7 @@ from invbench.gate.snapshots import (
     to_entry,
     to_timing_entry,
 )
+from invbench.runs import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -198,7 +198,7 @@ def _problems(snapshot: Snapshot) -> list[str]:
     missing = sorted(asked - set(snapshot.cases))
     states: dict[str, list[str]] = {"missing": missing} if missing else {}
     for case, record in snapshot.cases.items():
-        if record.status not in MEASURED or record.status == "failed":
+        if record.status not in ("passed", "measured"):
             states.setdefault(record.status, []).append(case)
     return [f"{state}: {', '.join(cases)}" for state, cases in states.items()]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from invbench.runs import MEASURED
+
 if TYPE_CHECKING:
     from invbench.gate.snapshots import Snapshot
     from invbench.runs import CaseRecord
-
-MEASURED = ("passed", "failed", "measured")
 
 
 def conditions_differ(baseline: Snapshot, candidate: Snapshot, case: str) -> str | None:

@@ -7,10 +7,15 @@ The file states what was measured and how far below that a result may fall::
 
     [tiny.chimle-sr16]
     psnr = 27.9
+    expected = "under"
+
+``expected`` declares a case whose samples are known to be spread too little ("under") or too much
+("over"); a case with limits and no such line is expected to be calibrated.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 from dataclasses import replace
@@ -33,6 +38,8 @@ OF_INTERVALS = {"coverage": True, "winkler": False, "crps": False}  # whether hi
 # A sampler this valid errs in a few single roundings to 8 bits, which another CPU may turn
 CEILINGS = {"psnr": 50.0}
 
+EXPECTED = "expected"
+
 
 def read_limits(path: Path) -> dict[str, Any]:
     """Read a limits file.
@@ -50,7 +57,7 @@ def read_limits(path: Path) -> dict[str, Any]:
     slack = limits.get("slack", {})
     for profile, cases in limits.items():
         names = {name for case in cases.values() for name in case} if profile != "slack" else set()
-        if missing := names - set(slack):
+        if missing := names - {*slack, EXPECTED}:
             raise InvalidRecordError(f"{path}: no slack for {', '.join(sorted(missing))}")
     return limits
 
@@ -75,6 +82,7 @@ def write_limits(path: Path, store: RunStore) -> int:
             for name, (value, _) in quantities(record).items()
             if value
         }
+        | _declaration(record)
         for record in records
         if record.validity
     }
@@ -108,13 +116,13 @@ def apply_limits(
 
     Only quantities that stand in the file under this profile and case are checked: a score made
     with other LPIPS weights has another name, and so no limit. Where coverage has a limit it has
-    another one above, see `_excess`.
+    another one above, see `_excess`. Without any limit a record stays what it is: measured.
     """
     expected = limits.get(profile, {}).get(record.case_id, {})
     measured = quantities(record)
     checks = []
     for name, value in expected.items():
-        if name not in measured:
+        if name not in measured:  # as what is declared
             continue
         found, higher_is_better = measured[name]
         slack = limits["slack"][name]
@@ -133,14 +141,24 @@ def apply_limits(
         )
     if "coverage" in expected and record.interval and record.interval.coverage_band:
         checks.append(_excess(record.interval, expected["coverage"], limits, source))
+    if not checks:
+        return replace(record, checks=())
     failed = [check for check in checks if not check.passed]
     reason = "; ".join(f"{c.id} {_shown(c.value)}, limit {c.op} {c.limit:.4g}" for c in failed)
     return replace(
         record,
         checks=tuple(checks),
-        status="failed" if failed else record.status,
+        status="failed" if failed else "passed",
+        calibration=record.calibration
+        and replace(record.calibration, expected=expected.get(EXPECTED, "calibrated")),
         reason=reason or record.reason,
     )
+
+
+def _declaration(record: CaseRecord) -> dict[str, str]:
+    """Declare what a record says of the spread, if that is not that it is calibrated."""
+    verdict = record.calibration.verdict if record.calibration else None
+    return {EXPECTED: verdict} if verdict in ("under", "over") else {}
 
 
 def _excess(
@@ -173,7 +191,7 @@ def _to_toml(limits: Mapping[str, Any]) -> str:
         for case, values in sorted(cases.items())
     ]
     return "\n".join(
-        "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in values.items()), ""])
+        "\n".join([f"[{name}]", *(f"{key} = {json.dumps(v)}" for key, v in values.items()), ""])
         for name, values in tables
     )
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from invbench.gate.identities import (
-    MEASURED,
     conditions_differ,
     dataset_name,
     first_difference,
@@ -17,6 +16,7 @@ from invbench.gate.identities import (
     same_subject,
 )
 from invbench.gate.scores import MANY_INFINITE, Scores, infinite_share, scores
+from invbench.runs import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -10,7 +10,13 @@ from invbench.machine.environment import (
     lasting_facts,
     resolve_device,
 )
-from invbench.machine.timing import compare_speed, measure, peak_allocated_bytes, synchronized_clock
+from invbench.machine.timing import (
+    compare_speed,
+    measure,
+    peak_allocated_bytes,
+    saved_by_repeating,
+    synchronized_clock,
+)
 
 __all__ = [
     "compare_speed",
@@ -22,5 +28,6 @@ __all__ = [
     "measure",
     "peak_allocated_bytes",
     "resolve_device",
+    "saved_by_repeating",
     "synchronized_clock",
 ]

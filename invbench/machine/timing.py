@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 def synchronized_clock() -> float:
@@ -45,6 +45,35 @@ def measure(
         if index >= warmup_rounds:
             seconds.append(stop - start)
     return seconds
+
+
+def saved_by_repeating(
+    repeat: Callable[[], object],
+    new: Callable[[], object],
+    seconds: Sequence[float],
+    *,
+    noticeable: float,
+) -> float:
+    """Return the share of a round's time that a function saves when its input is repeated.
+
+    The repeated round is held against the fastest new one. If it looks noticeably faster, two
+    pairs of a new and a repeated round follow, since the machine may have become faster meanwhile;
+    then the slowest repeated round counts. The result is negative if nothing is saved.
+
+    Args:
+        repeat: gives the function an input that it had before.
+        new: gives it one that it never had.
+        seconds: of rounds with new inputs so far, at least one.
+        noticeable: share of a round's time that calls for a second look.
+    """
+    new_s, repeated_s = list(seconds), measure(repeat)
+    if repeated_s[0] < (1 - noticeable) * min(new_s):
+        for _ in range(2):
+            new_s += measure(new)
+            repeated_s += measure(repeat)
+    if min(new_s) == 0:  # too short for the clock to tell
+        return 0.0
+    return 1 - max(repeated_s) / min(new_s)
 
 
 @dataclass(frozen=True)

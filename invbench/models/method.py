@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 class Sampler(Protocol):
     """A conditional generative model behind one call; any function of this form will do.
 
-    An optional attribute ``nfe`` gives the number of network evaluations a sample.
+    Optional attributes say more of it:
+
+    - ``nfe``: the number of network evaluations a sample;
+    - ``stochastic``: by what samples of one observation differ; "none" if they do not;
+    - ``fingerprint``: text that changes with whatever samples depend on besides the code of the
+      sampler's module, as the SHA-256 of its weights. Together with a digest of that code it tells
+      whether a stored result is this sampler's: a run that is resumed measures again what changed.
+      A sampler with neither code to read nor fingerprint is always measured again.
     """
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

@@ -22,7 +22,7 @@ class Profile:
         n_images: images a case is measured on.
         n_samples: samples an image, K.
         chunk_size: samples drawn in one call of a sampler.
-        embedded: whether scikit-image's photographs serve as data by default.
+        embedded: whether the embedded photographs serve as data by default.
     """
 
     name: str

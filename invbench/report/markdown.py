@@ -45,7 +45,7 @@ def _list(heading: str, items: Iterable[str]) -> str:
 
 
 def _marked(cells: tuple[str, ...], status: str) -> tuple[str, ...]:
-    return cells if status == "passed" else (*cells[:-1], f"**{cells[-1]}**")
+    return cells if status in ("passed", "measured") else (*cells[:-1], f"**{cells[-1]}**")
 
 
 def _cell(text: str) -> str:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import MissingDataError
-from invbench.report.tables import case_row, headings
+from invbench.report.tables import case_row, headings, notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from invbench.runs import CaseRecord, RunStore, TimingCase
 
-SPEED_HEADINGS = ("case", "samples/s", "slowest", "fastest", "processes", "weights", "measured on")
+SPEED_HEADINGS = (
+    *("case", "samples/s", "slowest", "fastest", "1st call", "repeated", "processes", "weights"),
+    "measured on",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +94,39 @@ def summarize(store: RunStore) -> Summary:
 
 
 def speed_rows(cases: Mapping[str, TimingCase]) -> list[tuple[str, ...]]:
-    """Return the cells under `SPEED_HEADINGS`: median, least and most of the processes' medians."""
+    """Return the cells under `SPEED_HEADINGS`.
+
+    Speeds are the median, the least and the most of the processes' medians. The first call is in
+    rounds; a repeated input's is the share of time that it saves, where that is noticeable.
+    """
     rows = []
     for case_id, case in cases.items():
         speeds = [case.samples_per_round / statistics.median(rounds) for rounds in case.seconds]
         numbers = (statistics.median(speeds), min(speeds), max(speeds))
         shown = (f"{number:.1f}" for number in numbers)
-        rows.append((case_id, *shown, str(len(speeds)), case.weights, case.environment_key))
+        first = [
+            call / statistics.median(rounds)
+            for call, rounds in zip(case.first_call_s, case.seconds, strict=False)
+        ]
+        rows.append(
+            (
+                case_id,
+                *shown,
+                f"{statistics.median(first):.1f}x" if first else "-",
+                _saved(case),
+                str(len(speeds)),
+                case.weights,
+                case.environment_key,
+            )
+        )
     return rows
+
+
+def _saved(case: TimingCase) -> str:
+    if not case.saved_by_repeating:
+        return "-"
+    share = statistics.median(case.saved_by_repeating)
+    return f"saves {share:.0%}" if case.keeps_results else "saves nothing"
 
 
 def _remarks(run: Mapping[str, Any], records: Sequence[CaseRecord]) -> list[str]:
@@ -109,6 +137,7 @@ def _remarks(run: Mapping[str, Any], records: Sequence[CaseRecord]) -> list[str]
     for record in records:
         for part, reason in record.not_measured.items():
             reasons.setdefault(f"{part} was not measured ({reason})", []).append(record.case_id)
+        remarks += [f"{record.case_id}: {text}" for text in notes(record)]
     return remarks + [f"{reason}: {', '.join(cases)}" for reason, cases in reasons.items()]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from invbench.runs import CaseRecord
+    from invbench.runs import Breach, CalibrationVerdict, CaseRecord, ThroughputRecord
 
 HEADINGS = (
     "case",
@@ -17,23 +18,47 @@ HEADINGS = (
     "coverage",
     "ideal",
     "band",
-    "spread",
     "width",
     "samples/s",
+    "1st call",
+    "limits",
+    "calibration",
+    "contract",
     "verdict",
 )
 
 
 def run_table(records: Sequence[CaseRecord]) -> list[str]:
-    """Lay out a line for each case: validity, coverage, an ideal sampler's coverage, width, speed.
+    """Lay out a line for each case: validity, coverage, an ideal sampler's, speed and verdicts.
 
-    Next to the ideal coverage stands the band in which an ideal sampler's lies, and whether the
-    samples' spread is calibrated: coverage within the band, or under or over it.
+    Next to the ideal coverage stands the band in which an ideal sampler's lies. The first call is
+    in rounds: how many times longer it took than later ones. Three verdicts that do not follow from
+    each other are whether the case keeps its limits, whether its samples are spread as the target
+    is, and whether its sampler keeps the contract that all numbers rest on. Lines with what is to
+    be said of single cases follow.
 
     An LPIPS made with other weights than the official ones is headed by its own name.
     """
     measured = [record for record in records if record.validity]
-    return align([headings(records), *(case_row(record) for record in measured)])
+    lines = align([headings(records), *(case_row(record) for record in measured)])
+    return lines + [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
+
+
+def notes(record: CaseRecord) -> list[str]:
+    """Say what the cells of a case leave open: what breaches were seen, and what changed."""
+    said = [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
+    spread, speed = record.calibration, record.throughput
+    if spread and spread.expected not in (None, spread.verdict):
+        said.append(
+            f"calibration is {spread.verdict}, declared {spread.expected}; "
+            "if that is to stay, declare it in the limits file"
+        )
+    if speed and speed.keeps_results:
+        said.append(
+            f"a repeated input takes {speed.saved_by_repeating:.0%} less time than a new one, so "
+            "results are kept; samples/s is of new ones"
+        )
+    return said
 
 
 def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
@@ -69,6 +94,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
     """Return the cells of one case, with a dash for everything that was not measured."""
     scores = {name.partition("_")[0]: metric.mean for name, metric in record.validity.items()}
     interval, speed = record.interval, record.throughput
+    kept = all(check.passed for check in record.checks)
     return (
         record.case_id,
         _psnr(record),
@@ -77,9 +103,12 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(interval.coverage if interval else None, 3),
         _number(interval.ideal_coverage if interval else None, 3),
         _band(interval.coverage_band if interval else None),
-        (interval.verdict if interval else None) or "-",
         _number(interval.mean_width if interval else None, 3),
         _number(speed.samples_per_second if speed else None, 1),
+        _first_call(speed),
+        ("kept" if kept else "broken") if record.checks else "none",
+        _calibration(record.calibration),
+        "-" if record.contract is None else _names(record.contract) or "kept",
         record.status,
     )
 
@@ -95,6 +124,27 @@ def _psnr(record: CaseRecord) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _first_call(speed: ThroughputRecord | None) -> str:
+    if speed is None or speed.first_call_s is None:
+        return "-"
+    return f"{speed.first_call_s / max(statistics.median(speed.seconds_per_round), 1e-9):.1f}x"
+
+
+def _calibration(found: CalibrationVerdict | None) -> str:
+    """Say the verdict, why there is none, or that it is as declared."""
+    if found is None:
+        return "-"
+    if found.verdict == "not tested":
+        return f"not tested ({found.reason})"
+    if found.expected == found.verdict != "calibrated":
+        return f"{found.verdict} (declared)"
+    return found.verdict
+
+
+def _names(breaches: Sequence[Breach]) -> str:
+    return ", ".join(breach.name for breach in breaches)
 
 
 def _band(band: tuple[float, float] | None) -> str:

@@ -9,22 +9,29 @@ from __future__ import annotations
 from invbench.runs.merging import conflicts, merge
 from invbench.runs.plain_json import finite
 from invbench.runs.records import (
+    MEASURED,
+    NOTICEABLE,
+    Breach,
+    CalibrationVerdict,
     CaseRecord,
     Check,
     IntervalRecord,
     MetricRecord,
     RunRecord,
     ThroughputRecord,
-    TimingCase,
-    TimingRecord,
     from_json,
     to_json,
 )
 from invbench.runs.store import RunStore
+from invbench.runs.timing import TimingCase, TimingRecord
 from invbench.runs.typed_json import build
 from invbench.runs.validation import validate
 
 __all__ = [
+    "MEASURED",
+    "NOTICEABLE",
+    "Breach",
+    "CalibrationVerdict",
     "CaseRecord",
     "Check",
     "IntervalRecord",

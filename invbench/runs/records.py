@@ -1,7 +1,8 @@
 """What a run leaves behind: frozen records that are JSON on disk. No torch here.
 
 Numbers are plain floats in SI units named in the key; what is not finite is null, never NaN.
-Within version 1 of the schema, keys may be added and are never removed.
+Within one version of a schema, keys may be added and are never removed. A record of another version
+is refused by name; its case is measured again.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from invbench.errors import InvalidRecordError
 from invbench.runs.plain_json import canonical_json, finite
 from invbench.runs.typed_json import build, parse
 
-CASE_SCHEMA = "invbench.case/1"
+CASE_SCHEMA = "invbench.case/2"
 RUN_SCHEMA = "invbench.run/1"
-TIMING_SCHEMA = "invbench.timing/1"
 
-Status = Literal["passed", "failed", "skipped", "error"]
+NOTICEABLE = 0.1  # share of a round that repeating its input may save; more was not worked for
+
+Status = Literal["passed", "failed", "measured", "skipped", "error"]
+MEASURED = ("passed", "failed", "measured")  # the states of a case that has scores
+Spread = Literal["calibrated", "under", "over", "not tested"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +67,9 @@ class IntervalRecord:
         coverage: mean over images of the fraction of values covered.
         coverage_per_image: the same for each image.
         coverage_ci95: confidence interval of the coverage, over photographs; null for one.
-        coverage_band: where the coverage lies with probability 0.95 if the target could be any of
+        coverage_band: where the coverage lies with probability 0.975 if the target could be any of
             the sampler's own samples: an ideal sampler's, for these images and this K.
-        verdict: "calibrated" within the band, "under" or "over" beyond it.
+        energy_band: the same of the energy score.
         mean_width: mean over images of upper - lower.
         width_per_image: the same for each image.
         winkler: mean interval score, lower is better.
@@ -90,7 +94,7 @@ class IntervalRecord:
     calibration: Mapping[str, Any]
     coverage_ci95: tuple[float | None, float | None] | None = None
     coverage_band: tuple[float, float] | None = None
-    verdict: str | None = None
+    energy_band: tuple[float, float] | None = None
     winkler_per_image: tuple[float, ...] = ()
     scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
@@ -107,6 +111,9 @@ class ThroughputRecord:
         nfe: network evaluations a sample, where the sampler says so.
         peak_allocated_bytes: on a GPU, of an untimed round.
         environment_key: timings compare only within one key.
+        first_call_s: seconds of the untimed round before, in which work may be done once for all.
+        saved_by_repeating: share of a new round's time that a repeated one saves. A sampler that
+            keeps results saves nearly all; its speed is that of new rounds all the same.
     """
 
     seconds_per_round: tuple[float, ...]
@@ -116,6 +123,44 @@ class ThroughputRecord:
     nfe: int | None
     peak_allocated_bytes: int | None
     environment_key: str
+    first_call_s: float | None = None
+    saved_by_repeating: float | None = None
+
+    @property
+    def keeps_results(self) -> bool:
+        """Tell whether a repeated round is noticeably faster."""
+        return self.saved_by_repeating is not None and self.saved_by_repeating > NOTICEABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationVerdict:
+    """Whether samples are spread as the target is.
+
+    Attributes:
+        verdict: "calibrated" where coverage and energy score lie within their bands, "under" where
+            the sampler is too sure, "over" where its samples vary too much.
+        reason: why it was not tested.
+        expected: what the limits file declares of the case; null where it has no limits.
+    """
+
+    verdict: Spread
+    reason: str | None = None
+    expected: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breach:
+    """Something that a sampler does and that makes its numbers mean something else.
+
+    Attributes:
+        name: of the breach, as "irreproducible".
+        expected: of any sampler.
+        seen: of this one.
+    """
+
+    name: str
+    expected: str
+    seen: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +191,13 @@ class CaseRecord:
     Attributes:
         case_id: ``<model>-<task>``.
         identity: what the numbers depend on: model, task, data, sampling, metric versions.
-        status: the verdict.
+        status: "passed" or "failed" where there are limits, else "measured"; or why there is
+            nothing to see. A breach of the contract fails where that is asked for.
         reason: why it failed or was skipped.
         validity: metric name -> scores of reobservations.
         interval: intervals, if they were measured.
+        calibration: what the intervals say of the samples' spread.
+        contract: what the sampler does against its contract; null if nobody looked.
         throughput: speed, if it was measured.
         checks: limits and verdicts.
         not_measured: part -> why it was left out, as throughput under pytest-xdist.
@@ -162,6 +210,8 @@ class CaseRecord:
     reason: str | None = None
     validity: Mapping[str, MetricRecord] = field(default_factory=dict)
     interval: IntervalRecord | None = None
+    calibration: CalibrationVerdict | None = None
+    contract: tuple[Breach, ...] | None = None
     throughput: ThroughputRecord | None = None
     checks: tuple[Check, ...] = ()
     not_measured: Mapping[str, str] = field(default_factory=dict)
@@ -206,47 +256,6 @@ class RunRecord:
     schema: str = RUN_SCHEMA
 
 
-@dataclass(frozen=True, kw_only=True)
-class TimingCase:
-    """How fast one case samples, measured in processes of its own.
-
-    Attributes:
-        environment_key: timings compare only within one key.
-        weights: ``checkpoint``, ``random`` (untrained: good for speed alone) or ``own``.
-        model: facts on the model, as in a case's identity.
-        targets: name of the data set whose first image was observed.
-        samples_per_round: one round is all samples of one image.
-        chunk_size: samples drawn in one call.
-        nfe: network evaluations a sample, where the sampler says so.
-        peak_allocated_bytes: on a GPU, of an untimed round; the largest of all processes.
-        seconds: of each round, one list a process.
-        clocks: of the GPU before and after the rounds, one pair a process, where they are known.
-    """
-
-    environment_key: str
-    weights: Literal["checkpoint", "random", "own"]
-    model: Mapping[str, Any]
-    targets: str
-    samples_per_round: int
-    chunk_size: int
-    nfe: int | None
-    peak_allocated_bytes: int | None
-    seconds: tuple[tuple[float, ...], ...]
-    clocks: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimingRecord:
-    """Speed of a run's cases, measured in fresh processes: ``timing.json``.
-
-    Attributes:
-        cases: case id -> timing.
-    """
-
-    cases: Mapping[str, TimingCase]
-    schema: str = TIMING_SCHEMA
-
-
 def to_json(record: CaseRecord) -> str:
     """Return a record as JSON text, with null for what is not finite."""
     return json.dumps({"key": record.key} | finite(asdict(record)), indent=1) + "\n"
@@ -272,6 +281,7 @@ def of_schema(text: str, schema: str) -> dict[str, Any]:
         InvalidRecordError: if it is not JSON, or of another schema.
     """
     raw = parse(text)
-    if not isinstance(raw, dict) or raw.get("schema") != schema:
-        raise InvalidRecordError(f"not of schema {schema}")
+    found = raw.get("schema") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or found != schema:
+        raise InvalidRecordError(f"not of schema {schema} but of {found}; measure it again")
     return raw

@@ -24,13 +24,12 @@ from invbench.files import atomic_write
 from invbench.runs.plain_json import differences, finite
 from invbench.runs.records import (
     RUN_SCHEMA,
-    TIMING_SCHEMA,
     CaseRecord,
-    TimingRecord,
     from_json,
     of_schema,
     to_json,
 )
+from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
 from invbench.runs.typed_json import build
 
 if TYPE_CHECKING:

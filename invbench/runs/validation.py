@@ -9,12 +9,11 @@ from invbench.errors import InvalidRecordError, InvbenchError, MissingDataError
 from invbench.runs.records import (
     CASE_SCHEMA,
     RUN_SCHEMA,
-    TIMING_SCHEMA,
     RunRecord,
-    TimingRecord,
     from_json,
 )
 from invbench.runs.store import RunStore
+from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
 from invbench.runs.typed_json import build, parse
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ class Options:
         metavar="DIR",
     )
     data: Path | None = _option(
-        "folder of target photographs (default: scikit-image's)",
+        "folder of target photographs (default: those that come with scikit-image and matplotlib)",
         default=None,
         type=Path,
         metavar="DIR",
@@ -106,6 +106,12 @@ class Options:
         choices=("off", "warn", "regression", "noninferiority"),
     )
     alpha: float = _option("family-wise error rate of the gate", default=0.05, type=_error_rate)
+    strict: bool = _option(
+        "fail samplers of your own that break the contract, too: that depend on their batch or on "
+        "global generators, or repeat samples; the built-in methods always fail by that",
+        default=False,
+        action="store_true",
+    )
     offline: bool = _option("never download", default=False, action="store_true")
 
 

@@ -21,6 +21,9 @@ from invbench.machine import forbid_tf32, resolve_device
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.models import CASES, MODELS, Case, get_method, load_checkpoint, load_factory
 from invbench.problems import TASKS, get_profile
+from invbench.suite.fingerprint import source_digest
+
+EMBEDDED = "embedded"  # name of the data set that needs no folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,8 +68,14 @@ class OwnSampler:
         return cls(name, source, load_factory(source))
 
     def subject(self, task: str, device: torch.device) -> Subject:
-        """Build the sampler of a task."""
-        return Subject(self.factory(task=task, device=device), Facts(source=self.source))
+        """Build the sampler of a task, and note by what it is known again."""
+        sampler = self.factory(task=task, device=device)
+        facts = Facts(
+            source=self.source,
+            source_sha256=source_digest(self.factory, self.source.partition(":")[0], sampler),
+            stochastic=getattr(sampler, "stochastic", None),
+        )
+        return Subject(sampler, facts)
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ class Suite:
         )
 
     def data_set(self, task: str) -> DataSet:
-        """Return the targets of a task: the user's photographs, or scikit-image's.
+        """Return the targets of a task: the user's photographs, or the embedded ones.
 
         Raises:
             MissingDataError: if the profile needs a folder of photographs and none was given.
@@ -254,10 +263,10 @@ def read_data_set(folder: Path | None, size: int, count: int | None) -> DataSet:
     """Read photographs as ``size`` x ``size`` targets.
 
     Args:
-        folder: holds the photographs; without one they are scikit-image's.
+        folder: holds the photographs; without one they are the embedded ones.
         size: side of the targets, in pixels.
         count: how many; all by default.
     """
     if folder is None:
-        return DataSet("scikit-image", embedded_photos(size, count))
+        return DataSet(EMBEDDED, embedded_photos(size, count))
     return DataSet(folder.name, folder_photos(folder, size, count))

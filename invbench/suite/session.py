@@ -16,8 +16,10 @@ from invbench.errors import (
 from invbench.evaluation import Measure, evaluate
 from invbench.gate import apply_limits, read_limits
 from invbench.machine import describe_environment, measure
+from invbench.models import CASES
 from invbench.problems import get_profile
 from invbench.runs import CaseRecord, RunRecord, conflicts
+from invbench.suite.resolve import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +84,7 @@ class Session:
         if stored is not None:
             return self._keep(stored, experiment)
         evaluation = self._measure(experiment, measure_rounds)
-        record = self._check_limits(evaluation.record, experiment)
+        record = self._judge(evaluation.record, experiment)
         if self.suite.worker is not None:
             record = replace(record, throughput=None, not_measured={"throughput": SHARED_MACHINE})
         self.store.write_case(record, evaluation.scores)
@@ -113,15 +115,19 @@ class Session:
 
     def _keep(self, stored: CaseRecord, experiment: Experiment) -> CaseRecord:
         """Take an earlier session's record, held against the limits of today."""
-        unjudged = replace(stored, status="passed", reason=None, checks=())
-        record = self._check_limits(unjudged, experiment)
+        spread = stored.calibration and replace(stored.calibration, expected=None)
+        unjudged = replace(stored, status="measured", reason=None, checks=(), calibration=spread)
+        record = self._judge(unjudged, experiment)
         if record != stored:
             self.store.write_case(record)
         self.kept.append(record.case_id)
         return record
 
     def _stored(self, experiment: Experiment) -> CaseRecord | None:
-        """Return an earlier session's record, if it can be kept; warn of one that cannot."""
+        """Return an earlier session's record, if it can be kept; warn of one that cannot.
+
+        A sampler that nothing identifies may have changed, so its record cannot be kept.
+        """
         if not self.suite.options.resume:
             return None
         try:
@@ -129,7 +135,15 @@ class Session:
         except InvalidRecordError as error:
             warnings.warn(f"{error}; measured anew", ResumeWarning, stacklevel=2)
             return None
-        return record if record and record.validity else None
+        if record is None or not record.validity:
+            return None
+        if not experiment.subject.identified:
+            unknown = "neither source code nor a fingerprint tells whether the sampler is the same"
+            warnings.warn(
+                f"{record.case_id}: {unknown}; measured anew", ResumeWarning, stacklevel=2
+            )
+            return None
+        return record
 
     def _was_measured(self, case: Case) -> bool:
         """Tell whether there is a readable record of a case that holds measurements."""
@@ -139,12 +153,22 @@ class Session:
             return False
         return record is not None and bool(record.validity)
 
+    def _judge(self, record: CaseRecord, experiment: Experiment) -> CaseRecord:
+        """Hold a record against its limits, and its sampler against the contract if that counts."""
+        record = self._check_limits(record, experiment)
+        breaches = "; ".join(f"{breach.name}: {breach.seen}" for breach in record.contract or ())
+        strict = self.suite.options.strict or experiment.case in CASES
+        if not (breaches and strict):
+            return record
+        reason = "; ".join(filter(None, (record.reason, breaches)))
+        return replace(record, status="failed", reason=reason)
+
     def _check_limits(self, record: CaseRecord, experiment: Experiment) -> CaseRecord:
         """Hold a record against its limits, which are of the profile's own images and numbers."""
         suite = self.suite
         own = get_profile(suite.options.profile)
         same = (suite.profile.n_images, suite.profile.n_samples) == (own.n_images, own.n_samples)
-        if not (same and experiment.data.name == "scikit-image" and suite.options.seed == 0):
+        if not (same and experiment.data.name == EMBEDDED and suite.options.seed == 0):
             return record
         limits = suite.root / "fixtures" / "thresholds.toml"
         return apply_limits(record, read_limits(limits), profile=own.name, source=limits.name)

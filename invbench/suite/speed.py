@@ -18,16 +18,29 @@ from invbench import errors
 from invbench.data import DataSet
 from invbench.data.synthetic import gaussian_photos
 from invbench.evaluation import Facts, Subject, draw_samples, observe
-from invbench.machine import device_key, gpu_state, measure, peak_allocated_bytes
+from invbench.machine import (
+    device_key,
+    gpu_state,
+    measure,
+    peak_allocated_bytes,
+    saved_by_repeating,
+)
 from invbench.models import Case, get_method, prepare
 from invbench.problems import get_task
-from invbench.runs import RunRecord, TimingCase, build
+from invbench.runs import NOTICEABLE, RunRecord, TimingCase, build
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
 from invbench.suite.session import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from invbench.evaluation import Observed, Settings
+    from invbench.models import Sampler
+    from invbench.problems import Task
+
+
+SECOND_LOOK = 2  # new inputs that `saved_by_repeating` may draw after the rounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +53,7 @@ class Job:
         root: folder that holds ``fixtures/``.
         output: folder of the run.
         rounds: timed, after one that is not.
+        turn: how many processes were timed before; no two draw the same samples.
         random_weights: build the network untrained; good for speed alone.
     """
 
@@ -48,6 +62,7 @@ class Job:
     root: Path
     output: Path
     rounds: int
+    turn: int = 0
     random_weights: bool = False
 
 
@@ -75,12 +90,16 @@ def time_in_processes(jobs: Sequence[Job], *, processes: int) -> list[Timed]:
     for turn in range(processes):
         order = list(enumerate(jobs))
         for index, job in order if turn % 2 == 0 else reversed(order):
-            parts[index].append(_in_process(job))
+            parts[index].append(_in_process(replace(job, turn=turn)))
     return [_join(part) for part in parts]
 
 
 def time_here(job: Job) -> Timed:
-    """Time a job in this process: one round unmeasured, the timed ones, one for its memory.
+    """Time a job in this process: a first call, the rounds, and one that repeats the last.
+
+    The first call and every round have an image and samples of their own, which no other process
+    of the job has, so that a sampler that keeps results is as slow as it is. The repeated round
+    shows whether it does, and how much memory a round takes.
 
     Raises:
         InvalidOptionError: if random weights are asked of a sampler that has no network of ours.
@@ -88,18 +107,17 @@ def time_here(job: Job) -> Timed:
     """
     suite = Suite(job.options, job.root)
     device, settings = suite.device, suite.settings
-    data = _targets(suite, job.case.task)
+    data = _targets(suite, job.case.task, 1 + job.rounds)
     subject = _untrained(suite, job.case) if job.random_weights else suite.subject(job.case)
-    observed = observe(data.photos[0], get_task(job.case.task), device)
+    inputs = Inputs(subject.sampler, data, get_task(job.case.task), settings)
+    inputs.number = job.turn * (1 + job.rounds + SECOND_LOOK)
 
-    def sample() -> None:
-        draw_samples(subject.sampler, observed, settings)
-
+    (first_call_s,) = measure(inputs.draw, setup=inputs.next)
     before = gpu_state(device)
-    seconds = measure(sample, setup=gc.collect, rounds=job.rounds, warmup_rounds=1)
+    seconds = measure(inputs.draw, setup=inputs.next, rounds=job.rounds)
     after = gpu_state(device)
     with peak_allocated_bytes(device) as peak:
-        sample()
+        saved = saved_by_repeating(inputs.draw, inputs.draw_new, seconds, noticeable=NOTICEABLE)
     timing = TimingCase(
         environment_key=device_key(device, settings.dtype),
         weights=_weights(suite, job),
@@ -111,19 +129,55 @@ def time_here(job: Job) -> Timed:
         peak_allocated_bytes=peak(),
         seconds=(tuple(seconds),),
         clocks=({"before": before, "after": after},) if device.type == "cuda" else (),
+        first_call_s=(first_call_s,),
+        saved_by_repeating=(saved,),
     )
     run = describe(suite, job.output.name, sys.argv, [job.case.id])
     return Timed(timing=timing, run=run)
 
 
-def _targets(suite: Suite, task: str) -> DataSet:
-    """Return a task's targets; an image drawn from a known law where the profile has no data."""
+class Inputs:
+    """Walks through inputs for one sampler: round r has image r mod n and samples from r K on.
+
+    Attributes:
+        number: of the next round.
+    """
+
+    def __init__(self, sampler: Sampler, data: DataSet, task: Task, settings: Settings) -> None:
+        self.number = 0
+        self._sampler, self._data, self._task, self._settings = sampler, data, task, settings
+        self._observed: Observed | None = None
+        self._first = 0
+
+    def next(self) -> None:
+        """Observe the image of the next round."""
+        gc.collect()
+        photo = self._data.photos[self.number % len(self._data.photos)]
+        self._observed = observe(photo, self._task, self._settings.device)
+        self._first = self.number * self._settings.n_samples
+        self.number += 1
+
+    def draw(self) -> None:
+        """Draw the samples of this round; the same ones if it is called again."""
+        assert self._observed is not None
+        draw_samples(self._sampler, self._observed, self._settings, first=self._first)
+
+    def draw_new(self) -> None:
+        """Draw the samples of another image as in a round, and come back to this one."""
+        observed, first = self._observed, self._first
+        self.next()
+        self.draw()
+        self._observed, self._first = observed, first
+
+
+def _targets(suite: Suite, task: str, count: int) -> DataSet:
+    """Return a task's targets; images drawn from a known law where the profile has no data."""
     try:
         return suite.data_set(task)
     except errors.MissingDataError:
         if suite.options.data is not None:
             raise
-        return DataSet("gaussian field", gaussian_photos(suite.profile.sizes[task], 1))
+        return DataSet("gaussian field", gaussian_photos(suite.profile.sizes[task], count))
 
 
 def _untrained(suite: Suite, case: Case) -> Subject:
@@ -151,7 +205,17 @@ def _join(parts: Sequence[Timed]) -> Timed:
     """Make one timing of all processes'."""
     timings = [part.timing for part in parts]
     first = timings[0]
-    alike = [replace(t, seconds=(), clocks=(), peak_allocated_bytes=None) for t in timings]
+    alike = [
+        replace(
+            timing,
+            seconds=(),
+            clocks=(),
+            first_call_s=(),
+            saved_by_repeating=(),
+            peak_allocated_bytes=None,
+        )
+        for timing in timings
+    ]
     if any(one != alike[0] for one in alike):
         raise errors.ConflictingRunsError(
             f"{first.environment_key}: the processes of one timing ran under other conditions"
@@ -161,6 +225,8 @@ def _join(parts: Sequence[Timed]) -> Timed:
         first,
         seconds=tuple(rounds for t in timings for rounds in t.seconds),
         clocks=tuple(clocks for t in timings for clocks in t.clocks),
+        first_call_s=tuple(call for t in timings for call in t.first_call_s),
+        saved_by_repeating=tuple(share for t in timings for share in t.saved_by_repeating),
         peak_allocated_bytes=max(peaks, default=None),
     )
     return Timed(timing=timing, run=parts[0].run)
@@ -194,6 +260,7 @@ def _read_job(text: str) -> Job:
         root=Path(raw["root"]),
         output=Path(raw["output"]),
         rounds=raw["rounds"],
+        turn=raw["turn"],
         random_weights=raw["random_weights"],
     )
 

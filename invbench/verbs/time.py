@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from invbench.runs import RunStore
-    from invbench.suite.speed import Timed
+    from invbench.suite.speed import Job, Timed
     from invbench.verbs import AddParser
 
 OPTIONS = ("profile", "device", "dtype", "seed", "samples", "checkpoints", "data", "sampler")
@@ -61,19 +61,37 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     )
     jobs = [job]
     if arguments.vs:
+        _check_others(arguments.vs, job)
         other = arguments.vs_output or output.with_name(f"{output.name}-vs")
         options = replace(job.options, checkpoints=arguments.vs)
         jobs.append(replace(job, options=options, output=other))
     rows = []
-    for each, timed in zip(
-        jobs, time_in_processes(jobs, processes=arguments.processes), strict=True
-    ):
+    found = time_in_processes(jobs, processes=arguments.processes)
+    for each, timed in zip(jobs, found, strict=True):
         _store(RunStore(each.output), job.case.id, timed)
         ((_, *cells),) = speed_rows({job.case.id: timed.timing})
         rows.append((str(each.output), *cells))
     for line in align([("run", *SPEED_HEADINGS[1:]), *rows]):
         say(line)
+    if any(timed.timing.keeps_results for timed in found):
+        say("results are kept from call to call; the speeds above are those of new inputs")
     return ExitCode.OK
+
+
+def _check_others(folder: Path, job: Job) -> None:
+    """Refuse other weights that are not there, or that this sampler would never read."""
+    from invbench.errors import InvalidOptionError, MissingDataError
+    from invbench.models import MODELS
+
+    if not folder.is_dir():
+        raise MissingDataError(f"--vs {folder}: no such folder")
+    if job.random_weights:
+        raise InvalidOptionError(f"--vs {folder}: random weights are read from no folder")
+    if job.case.model not in MODELS:
+        raise InvalidOptionError(
+            f"--vs {folder}: {job.case.model} is a sampler of your own, which is not told of "
+            "folders; time each version by itself with -o, then `invbench compare --timing`"
+        )
 
 
 def _store(store: RunStore, case_id: str, timed: Timed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from invbench.data.synthetic import GaussianField
 from invbench.evaluation.scoring import score_image
 from invbench.evaluation.summary import (
-    coverage_verdict,
+    calibration_verdict,
     interval_record,
     per_image,
     validity_record,
@@ -37,6 +38,10 @@ def record_of(name, groups=None, **sizes):
     return interval_record(images, groups, n_samples=20, rule="linear")
 
 
+def verdict_of(record, n_photographs=24):
+    return calibration_verdict(record, n_photographs=n_photographs).verdict
+
+
 @pytest.mark.parametrize(
     ("name", "verdict", "ratio"),
     [
@@ -50,14 +55,15 @@ def record_of(name, groups=None, **sizes):
 )
 def test_verdict_is_that_of_the_known_spread(name, verdict, ratio):
     record = record_of(name)
-    assert record.verdict == verdict
+    assert verdict_of(record) == verdict
     assert record.scores["spread_skill"]["value"] == pytest.approx(ratio, rel=0.12, abs=1e-3)
     assert (record.scores["duplicate_fraction"]["value"] > 0) is (name == "copying")
     assert record.scores["null_space_width"]["value"] < 1e-6
 
 
 def test_band_holds_an_exact_sampler_as_often_as_it_says():
-    inside = sum(record_of("exact", seed=k, n_images=12).verdict == "calibrated" for k in range(25))
+    records = [record_of("exact", seed=k, n_images=12) for k in range(25)]
+    inside = sum(verdict_of(record) == "calibrated" for record in records)
     assert inside >= 20  # below that with probability 0.0002
 
 
@@ -124,12 +130,13 @@ def test_arrays_have_a_row_an_image():
     assert all(array.dtype == np.float64 for array in arrays.values())
 
 
-@pytest.mark.parametrize(
-    ("coverage", "verdict"),
-    [(0.79, "under"), (0.8, "calibrated"), (0.85, "calibrated"), (0.86, "over")],
-)
-def test_ends_of_the_band_belong_to_it(coverage, verdict):
-    assert coverage_verdict(coverage, 0.8, 0.85) == verdict
+def judged(n_photographs=24, *, energy=0.2, duplicates=0.0, **changes):
+    """Judge a record whose coverage and energy score lie in the middle of their bands."""
+    record = record_of("exact", n_images=9)
+    scores = {"energy": {"value": energy}, "duplicate_fraction": {"value": duplicates}}
+    middle = {"coverage": 0.82, "coverage_band": (0.8, 0.85), "energy_band": (0.1, 0.3)}
+    record = replace(record, scores=scores, **middle | changes)
+    return calibration_verdict(record, n_photographs=n_photographs)
 
 
 def test_the_squared_error_is_that_behind_each_psnr():
@@ -148,3 +155,43 @@ def test_the_squared_error_is_that_behind_each_psnr():
     for image in images:
         image.validity["ssim"], image.n_nonfinite["ssim"] = image.validity["psnr"], 0
     assert validity_record(other, images).squared_error_per_image == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"coverage": 0.79}, "under"),
+        ({"coverage": 0.8}, "calibrated"),
+        ({"coverage": 0.85}, "calibrated"),
+        ({"coverage": 0.86}, "over"),
+        ({"energy": 0.31}, "under"),  # the target is farther away than samples from each other
+        ({"energy": 0.3}, "calibrated"),
+        ({"energy": 0.1}, "calibrated"),
+        ({"energy": 0.09}, "over"),
+    ],
+)
+def test_ends_of_the_bands_belong_to_them(changes, verdict):
+    assert judged(**changes).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"n_photographs": 7}, "7 photographs, fewer than 8"),
+        ({"duplicates": 0.05}, "duplicate samples"),
+        ({"mean_width": 0.0}, "intervals of width 0"),
+        ({"coverage": 0.8, "coverage_band": (0.8, 0.8)}, "intervals of width 0"),
+        ({"energy": None}, "no finite score"),
+        ({"coverage_band": (0.62, 0.85)}, "band too wide"),
+        ({"coverage_band": (0.8, 0.954)}, "band too wide"),
+    ],
+)
+def test_what_no_band_could_have_rejected_is_not_called_calibrated(changes, reason):
+    found = judged(**changes)
+    assert (found.verdict, found.reason) == ("not tested", reason)
+    assert judged(8).verdict == "calibrated"
+
+
+@pytest.mark.parametrize("few", [{"n_photographs": 3}, {"duplicates": 0.5}])
+def test_what_a_band_rejects_is_rejected_whatever_else_holds(few):
+    assert judged(coverage=0.1, **few).verdict == "under"

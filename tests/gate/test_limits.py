@@ -9,7 +9,8 @@ import pytest
 from run_records import case_record
 
 from invbench.errors import InvalidRecordError, MissingDataError
-from invbench.gate.limits import apply_limits, read_limits, write_limits
+from invbench.gate.limits import apply_limits, quantities, read_limits, write_limits
+from invbench.runs import CalibrationVerdict
 from invbench.runs.store import RunStore
 
 LIMITS = {
@@ -124,6 +125,46 @@ def test_coverage_without_a_limit_has_none_above():
 def test_other_profiles_and_cases_have_no_limits():
     assert check(case_record(psnr=0.0), profile="paper").checks == ()
     assert check(case_record("mine-sr16", psnr=0.0)).checks == ()
+
+
+def test_a_case_without_limits_stays_measured():
+    record = case_record("mine-sr16", status="measured", checks=())
+    assert check(record) == record
+    assert check(replace(record, case_id="chimle-sr16")).status == "passed"
+
+
+class TestSpread:
+    """What is known of the spread is declared, and written down beside what was seen."""
+
+    def judge(self, verdict, **declared):
+        record = case_record(calibration=CalibrationVerdict(verdict=verdict))
+        limits = {"slack": {"psnr": 1}, "tiny": {"chimle-sr16": {"psnr": 28.0} | declared}}
+        return check(record, limits)
+
+    @pytest.mark.parametrize("verdict", ["under", "calibrated", "not tested"])
+    def test_a_change_is_no_failure_and_no_limit(self, verdict):
+        judged = self.judge(verdict, expected="under")
+        assert (judged.status, len(judged.checks)) == ("passed", 1)
+        assert (judged.calibration.verdict, judged.calibration.expected) == (verdict, "under")
+
+    def test_nothing_declared_means_calibrated(self):
+        assert self.judge("under").calibration.expected == "calibrated"
+        record = case_record("mine-sr16", calibration=CalibrationVerdict(verdict="under"))
+        assert check(record).calibration.expected is None  # it has no limits
+
+    def test_written_limits_declare_what_was_seen(self, tmp_path):
+        file = tmp_path / "t.toml"
+        slack = "[slack]\n" + "".join(f"{name} = 1\n" for name in quantities(case_record()))
+        file.write_text(slack)
+        store = RunStore(tmp_path / "run")
+        store.write_run({"profile": "tiny"})
+        for verdict in ("under", "over", "calibrated", "not tested"):
+            spread = CalibrationVerdict(verdict=verdict)
+            store.write_case(case_record(f"{verdict[0]}-sr16", calibration=spread))
+        write_limits(file, store)
+        cases = read_limits(file)["tiny"]
+        found = {name: case.get("expected") for name, case in cases.items()}
+        assert found == {"c-sr16": None, "n-sr16": None, "o-sr16": "over", "u-sr16": "under"}
 
 
 class TestFile:

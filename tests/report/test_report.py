@@ -60,14 +60,15 @@ def test_markdown(store, tmp_path):
     assert "**1 passed, 1 failed, 2 skipped**" in lines
     table = [line for line in lines if line.startswith("|")]
     assert table[0] == (
-        "| case | psnr | ssim | lpips_random | coverage | ideal | band | spread | width "
-        "| samples/s | verdict |"
+        "| case | psnr | ssim | lpips_random | coverage | ideal | band | width "
+        "| samples/s | 1st call | limits | calibration | contract | verdict |"
     )
     assert table[2] == (
-        "| chimle-sr16 | 28.00 | - | 0.1000 | 0.800 | 0.810 | - | - | 0.100 | 16.0 | passed |"
+        "| chimle-sr16 | 28.00 | - | 0.1000 | 0.800 | 0.810 | - | 0.100 | 16.0 | - | kept | - | - "
+        "| passed |"
     )
     assert table[3].endswith("| - | **failed** |")
-    assert {line.count(" | ") for line in table[:4]} == {10}
+    assert {line.count(" | ") for line in table[:4]} == {13}
     assert "- `cimle-sr16`: validity/psnr 1, limit >= 2 \\| &lt;b>worse&lt;/b>" in lines
     assert "- no such checkpoint: ddrm-sr16, msgan-sr16" in lines
     assert "- selected, but without a record: ndm-sr16" in lines
@@ -84,6 +85,8 @@ def test_speed_is_the_median_of_processes(store):
         "25.0",
         "20.0",
         "30.0",
+        "-",
+        "-",
         "2",
         "checkpoint",
         "a processor/1 threads",

@@ -4,15 +4,53 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from run_records import case_record
 
-from invbench.report.tables import run_table
+from invbench.report.tables import case_row, headings, run_table
+from invbench.runs import Breach, CalibrationVerdict
+
+
+def verdict(word, expected=None, **reason):
+    return {"calibration": CalibrationVerdict(verdict=word, expected=expected, **reason)}
+
+
+def speed(**changes):
+    return replace(case_record().throughput, **changes)
 
 
 def test_coverage_stands_beside_its_band_and_verdict():
     record = case_record()
-    judged = replace(record.interval, coverage_band=(0.78, 0.8412), verdict="calibrated")
+    judged = replace(record.interval, coverage_band=(0.78, 0.8412))
     heading, with_band, without = run_table([replace(record, interval=judged), record])
-    assert heading.split()[4:9] == ["coverage", "ideal", "band", "spread", "width"]
-    assert with_band.split()[4:8] == ["0.800", "0.810", "0.780-0.841", "calibrated"]
-    assert without.split()[4:8] == ["0.800", "0.810", "-", "-"]
+    assert heading.split()[4:8] == ["coverage", "ideal", "band", "width"]
+    assert with_band.split()[4:8] == ["0.800", "0.810", "0.780-0.841", "0.100"]
+    assert without.split()[4:8] == ["0.800", "0.810", "-", "0.100"]
+
+
+BREACHES = tuple(Breach(name=name, expected="e", seen=f"{name} seen") for name in ("one", "other"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "cell", "note"),
+    [
+        ({"checks": ()}, "limits", "none", None),
+        ({}, "limits", "kept", None),
+        ({"contract": ()}, "contract", "kept", None),
+        ({"contract": BREACHES}, "contract", "one, other", "chimle-sr16: one: one seen"),
+        (verdict("calibrated"), "calibration", "calibrated", None),
+        (verdict("under"), "calibration", "under", None),
+        (verdict("under", "under"), "calibration", "under (declared)", None),
+        (verdict("calibrated", "under"), "calibration", "calibrated", "calibrated, declared under"),
+        (verdict("under", "calibrated"), "calibration", "under", "is under, declared calibrated"),
+        (verdict("not tested", reason="few"), "calibration", "not tested (few)", None),
+        ({"throughput": speed(first_call_s=5.0)}, "1st call", "4.0x", None),
+        ({"throughput": speed(saved_by_repeating=0.95)}, "1st call", "-", "takes 95% less time"),
+        ({"throughput": speed(saved_by_repeating=0.09)}, "1st call", "-", None),
+    ],
+)
+def test_each_verdict_has_a_column_and_what_changed_a_line(changes, column, cell, note):
+    record = case_record(**changes)
+    assert dict(zip(headings([record]), case_row(record), strict=True))[column] == cell
+    lines = run_table([record])[2:]
+    assert note in lines[0] if note else not lines

@@ -38,7 +38,10 @@ def test_unknown_keys_are_ignored():
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda raw: raw | {"schema": "invbench.case/2"}, "schema"),
+        (
+            lambda raw: raw | {"schema": "invbench.case/1"},
+            "case/2 but of invbench.case/1; measure it",
+        ),
         (lambda raw: {k: v for k, v in raw.items() if k != "case_id"}, "incomplete"),
         (lambda raw: raw | {"identity": {"model": {"name": "other"}}}, "edited"),
         (lambda raw: [raw], "schema "),

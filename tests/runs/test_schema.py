@@ -8,9 +8,10 @@ from dataclasses import MISSING, fields
 import pytest
 from run_records import case_record, run_record, timing_record
 
-from invbench.runs.records import CASE_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA, MetricRecord, to_json
+from invbench.runs.records import CASE_SCHEMA, RUN_SCHEMA, MetricRecord, to_json
 from invbench.runs.schema import RECORDS, file_of, text_of
 from invbench.runs.store import RunStore
+from invbench.runs.timing import TIMING_SCHEMA
 
 
 @pytest.mark.parametrize("schema", RECORDS)

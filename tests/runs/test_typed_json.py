@@ -28,7 +28,7 @@ def spoiled(path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("status",), "fine", "status: expected one of passed, failed, skipped, error"),
+        (("status",), "fine", "status: expected one of passed, failed, measured, skipped, error"),
         (("wall_s",), "2", "wall_s: expected a number"),
         (("wall_s",), True, "wall_s: expected a number, found true"),
         (("wall_s",), None, "wall_s: expected a number, found null"),

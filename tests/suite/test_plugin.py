@@ -93,7 +93,7 @@ def test_a_sampler_of_ones_own_is_measured_on_every_task(own):
     folder, out = own
     for task in ("sr16", "colorization", "decompression"):
         record = json.loads((folder / "run" / "cases" / f"mine-{task}.json").read_text())
-        assert record["status"] == "passed"
+        assert (record["status"], record["contract"]) == ("measured", [])
         assert len(record["throughput"]["seconds_per_round"]) == 2
         assert re.search(rf"mine-{task} +\d+\.\d\d", out)
     run = json.loads((folder / "run" / "run.json").read_text())
@@ -105,13 +105,24 @@ def test_a_sampler_of_ones_own_is_measured_on_every_task(own):
 
 def test_a_broken_sampler_fails_by_name_and_the_others_are_kept(broken):
     folder, out = broken
-    assert "InvalidSamplesError: sample 3 of astronaut-0" in out
+    assert "InvalidSamplesError: sample 7 of astronaut-0" in out
     store = RunStore(folder / "run")
     assert store.case_ids() == ["good-sr16", "mine-sr16"]
     record = store.read_case("mine-sr16")
     assert (record.status, record.validity) == ("error", {})
-    assert record.reason.startswith("InvalidSamplesError: sample 3 of astronaut-0")
-    assert store.read_case("good-sr16").status == "passed"
+    assert record.reason.startswith("InvalidSamplesError: sample 7 of astronaut-0")
+    assert store.read_case("good-sr16").status == "measured"
+
+
+def test_a_sampler_that_breaks_the_contract_fails_if_asked(tmp_path):
+    sampler = "--invbench-sampler=mine=dishonest:upsampled"
+    arguments = (sampler, "-k", "mine-colorization", *SMALL)
+    done = suite(tmp_path / "a", *arguments)
+    assert done.returncode == 0
+    assert "mine-colorization: duplicate samples: 1 of 4 samples of astronaut-0" in done.stdout
+    done = suite(tmp_path / "b", *arguments, "--invbench-strict")
+    assert done.returncode == 1
+    assert "AssertionError: duplicate samples: 1 of 4 samples" in done.stdout
 
 
 def test_junit_has_every_case_and_the_failure(own, broken):

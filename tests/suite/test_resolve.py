@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from pictures import write_image
-from samplers import Blurry
+from samplers import Blurry, blurry
 
 from invbench.data.photos import photos
 from invbench.errors import InvalidOptionError, MissingDataError, UnknownNameError
 from invbench.images import from_uint8
 from invbench.models.cases import Case
 from invbench.problems.tasks import TASKS
+from invbench.suite.fingerprint import source_digest
 from invbench.suite.options import Options, add_options, read_options
 from invbench.suite.resolve import OwnSampler, Shard, Suite
 
@@ -32,7 +33,10 @@ class TestOwnSampler:
         assert (own.name, own.source) == ("mine", "samplers:blurry")
         subject = own.subject("sr16", torch.device("cpu"))
         assert isinstance(subject.sampler, Blurry)
-        assert subject.identity() == {"source": "samplers:blurry"}
+        assert subject.identity() == {
+            "source": "samplers:blurry",
+            "source_sha256": source_digest(blurry, "samplers", subject.sampler),
+        }
 
     @pytest.mark.parametrize("text", ["mine", "mine=", "=samplers:blurry", "ddrm=samplers:blurry"])
     def test_of_another_form_is_named(self, text):
@@ -61,7 +65,7 @@ class TestShard:
 class TestDataSet:
     def test_is_that_of_the_profile(self):
         data = suite(images=2).data_set("colorization")
-        assert data.name == "scikit-image"
+        assert data.name == "embedded"
         assert [photo.id for photo in data.photos] == ["astronaut-0", "chelsea-0"]
         assert data.photos[0].pixels.shape == (3, 64, 64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -14,20 +15,26 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import dishonest
+import gate_records
 import pytest
-from samplers import Blurry
+from samplers import Blurry, blurry
 
 from invbench.errors import ExistingRunError, InvalidOptionError, ResumeWarning, StorageError
 from invbench.evaluation import Facts, Subject
 from invbench.models.cases import Case
 from invbench.models.checkpoints import Checkpoint
 from invbench.runs.store import RunStore
+from invbench.suite.fingerprint import source_digest
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session
 
 ROOT = Path(__file__).parents[2]
-TIMED = {"wall_s", "seconds_per_round", "samples_per_second"}
+TIMED = {
+    *("wall_s", "seconds_per_round", "samples_per_second"),
+    *("first_call_s", "saved_by_repeating"),
+}
 CASES = [Case("mine", task) for task in ("sr16", "colorization", "decompression")]
 
 
@@ -71,10 +78,16 @@ def session(folder, **options):
     return run
 
 
+def digest(sampler):
+    """Return what the suite itself finds of `samplers.blurry`."""
+    return source_digest(blurry, "samplers", Blurry(sampler.size))
+
+
 def measure(run, case, **facts):
     """Measure one case; return its record and how often the sampler was called."""
     sampler = Counting({"sr16": 128}.get(case.task, 64))
-    record = run.run(case, Subject(sampler, Facts(source="samplers:blurry", **facts)))
+    known = {"source": "samplers:blurry", "source_sha256": digest(sampler)} | facts
+    record = run.run(case, Subject(sampler, Facts(**known)))
     return record, sampler.calls
 
 
@@ -149,7 +162,7 @@ def test_what_is_whole_is_kept_and_not_measured(whole):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("cases/mine-sr16.json", b'{"schema": "invbench.case/1"', "not JSON"),
+        ("cases/mine-sr16.json", b'{"schema": "invbench.case/2"', "not JSON"),
         ("cases/mine-sr16.json", b"", "not JSON"),
         ("scores/mine-sr16.npz", b"PK", "damaged"),
         ("scores/mine-sr16.npz", None, "no scores for mine-sr16"),
@@ -176,8 +189,9 @@ def test_what_is_damaged_is_measured_again_with_a_warning(whole, file, content, 
         ({"samples": 4}, {}, r"sampling\.n_samples"),
         ({"images": 3}, {}, r"task\.dataset\.sha256"),
         ({}, {"checkpoint": Checkpoint(Path("x"), "x", 1, {})}, r"model\.checkpoint"),
+        ({}, {"source_sha256": "of other code"}, r"model\.source_sha256"),
     ],
-    ids=["seed", "samples", "images", "weights"],
+    ids=["seed", "samples", "images", "weights", "code"],
 )
 def test_what_was_measured_otherwise_is_measured_again_with_a_warning(whole, options, facts, named):
     run = session(whole, resume=True, **options)
@@ -186,11 +200,101 @@ def test_what_was_measured_otherwise_is_measured_again_with_a_warning(whole, opt
     assert calls > 0
 
 
+def test_a_sampler_that_nothing_identifies_is_measured_again_with_a_warning(tmp_path):
+    facts = {"source_sha256": None}
+    measure(session(tmp_path / "run"), CASES[0], **facts)
+    run = session(tmp_path / "run", resume=True)
+    with pytest.warns(ResumeWarning, match="mine-sr16: neither source code nor a fingerprint"):
+        _, calls = measure(run, CASES[0], **facts)
+    assert calls > 0
+
+
+def test_a_sampler_whose_code_was_edited_is_measured_again(tmp_path, monkeypatch):
+    """As a user does it: edit the file, run again with ``--invbench-resume``."""
+    code = "from samplers import Blurry\n\ndef load(task, device):\n    return Blurry(128, {})\n"
+    file = tmp_path / "my_edited_sampler.py"
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(noise, **options):
+        file.write_text(code.format(noise))
+        sys.modules.pop("my_edited_sampler", None)
+        importlib.invalidate_caches()
+        begun = session(tmp_path / "run", sampler=["mine=my_edited_sampler:load"], **options)
+        return begun.run(CASES[0], begun.suite.subject(CASES[0])).validity["psnr"].mean
+
+    before = run(0.06)
+    assert run(0.06, resume=True) == before
+    with pytest.warns(ResumeWarning, match=r"measured with another model\.source_sha256"):
+        assert run(0.2, resume=True) < before - 1
+
+
+class TestDigest:
+    """A sampler is known again by its module's source and by its fingerprint."""
+
+    def test_it_hangs_on_the_code_of_factory_and_sampler_and_on_the_fingerprint(self):
+        class Named(Blurry):
+            __module__ = "samplers"
+            fingerprint = "weights 1"
+
+        plain, named = Blurry(64), Named(64)
+        found = source_digest(blurry, "samplers", plain)
+        assert found == source_digest(blurry, "samplers", Blurry(128))
+        others = {
+            found,
+            source_digest(blurry, "samplers", named),
+            source_digest(blurry, "run_records", plain),
+            source_digest(dishonest.Honest, "samplers", plain),
+            source_digest(blurry, "samplers", gate_records.record),
+        }
+        assert len(others) == 5
+        named.fingerprint = "weights 2"
+        assert source_digest(blurry, "samplers", named) not in others
+
+    def test_without_a_file_there_is_the_fingerprint_or_nothing(self):
+        scope = {"__name__": "made_up"}
+        exec("def load(task, device): ...\ndef sample(observation, generators): ...", scope)  # noqa: S102
+        load, sample = scope["load"], scope["sample"]
+        assert source_digest(load, "made_up", sample) is None
+        sample.fingerprint = "1"
+        assert source_digest(load, "made_up", sample) is not None
+
+
+class TestContract:
+    """A sampler that breaks the contract fails where that is asked for, or is the suite's own."""
+
+    def run(self, folder, case, **options):
+        run = session(folder, images=2, **options)
+        repeating = Blurry({"sr16": 128}.get(case.task, 64), noise=0)
+        return run.run(case, Subject(repeating, Facts(source_sha256="x")))
+
+    def test_a_users_own_is_reported(self, tmp_path):
+        record = self.run(tmp_path / "run", CASES[0])
+        assert (record.status, record.reason) == ("measured", None)
+        assert [breach.name for breach in record.contract] == ["duplicate samples"]
+
+    @pytest.mark.parametrize(
+        ("which", "strict"), [(CASES[0], True), (Case("chimle", "sr16"), False)]
+    )
+    def test_the_suites_own_fails_and_so_does_any_if_asked(self, tmp_path, which, strict):
+        record = self.run(tmp_path / "run", which, strict=strict)
+        assert record.status == "failed"
+        assert record.reason.startswith("duplicate samples: 1 of 3 samples of astronaut-0")
+        assert RunStore(tmp_path / "run").read_case(which.id).reason == record.reason
+
+
+def test_a_record_of_an_older_schema_is_measured_again(whole):
+    path = whole / "cases" / "mine-sr16.json"
+    path.write_text(path.read_text().replace("invbench.case/2", "invbench.case/1"))
+    with pytest.warns(ResumeWarning, match=r"not of schema invbench\.case/2.*measured anew"):
+        _, calls = measure(session(whole, resume=True), CASES[0])
+    assert calls > 0
+
+
 def test_a_skipped_case_is_tried_again(whole):
     session(whole, fresh=True).skip(CASES[0], "no weights")
     assert RunStore(whole).read_case("mine-sr16").status == "skipped"
     record, calls = measure(session(whole, resume=True), CASES[0])
-    assert (record.status, calls > 0) == ("passed", True)
+    assert (record.status, calls > 0) == ("measured", True)
 
 
 def test_weights_that_are_gone_do_not_cost_what_was_measured(whole):
@@ -212,11 +316,11 @@ def test_an_error_is_recorded_and_tried_again(whole, error):
 
     run = session(whole, fresh=True)
     with pytest.raises(type(error)):
-        run.run(CASES[0], Subject(Failing(128), Facts(source="samplers:blurry")))
+        run.run(CASES[0], Subject(Failing(128), Facts(source_sha256="x")))
     record = run.store.read_whole_case("mine-sr16")
     assert (record.status, record.reason) == ("error", f"{type(error).__name__}: {error}")
     record, calls = measure(session(whole, resume=True), CASES[0])
-    assert (record.status, calls > 0) == ("passed", True)
+    assert (record.status, calls > 0) == ("measured", True)
 
 
 def test_limits_are_checked_anew(whole, monkeypatch):

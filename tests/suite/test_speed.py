@@ -6,18 +6,22 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import dishonest
 import pytest
 from run_records import run_record, timing_record
 
 from invbench.cli import main
 from invbench.errors import ConflictingRunsError, InvalidOptionError, MissingCheckpointError
 from invbench.exit_codes import ExitCode
+from invbench.machine import timing
 from invbench.models.cases import Case
+from invbench.report import speed_rows
 from invbench.runs.records import RunRecord
 from invbench.runs.store import RunStore
 from invbench.runs.typed_json import build
 from invbench.suite import speed
 from invbench.suite.options import Options
+from invbench.suite.resolve import Suite
 from invbench.suite.speed import Job, Timed, time_here, time_in_processes
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +46,7 @@ def test_a_sampler_is_timed_in_rounds_of_all_samples_of_one_image():
     assert (found.samples_per_round, found.nfe, found.weights) == (3, 1, "own")
     assert found.peak_allocated_bytes is None  # a CPU does not say
     assert "torch" in found.environment_key
-    assert found.targets == "scikit-image"
+    assert found.targets == "embedded"
 
 
 def test_random_weights_need_no_checkpoint_and_say_so(tmp_path):
@@ -58,27 +62,86 @@ def test_random_weights_need_no_checkpoint_and_say_so(tmp_path):
 
 
 def test_a_profile_without_data_observes_an_image_of_its_size(monkeypatch):
-    sizes = []
-    monkeypatch.setattr(
-        speed, "draw_samples", lambda _, observed, __: sizes.append(observed.target.shape[-2:])
-    )
+    sizes, drawn = [], []
+
+    def draw(_, observed, __, *, first):
+        sizes.append(observed.target.shape[-2:])
+        drawn.append((observed.image_id, first))
+
+    monkeypatch.setattr(speed, "draw_samples", draw)
     options = replace(JOB.options, profile="paper")
     assert time_here(replace(JOB, options=options)).timing.targets == "gaussian field"
     assert set(sizes) == {(512, 512)}
-    assert len(sizes) == 1 + 4 + 1  # unmeasured, timed, memory
+    assert len({name for name, _ in drawn[:5]}) == 1 + 4  # a first call, and rounds
+    assert drawn[5] == drawn[4]  # the last is repeated
+
+
+class Clock:
+    """Stands still but for the work that samplers pretend to do."""
+
+    def __init__(self, monkeypatch):
+        self.seconds = 0.0
+        monkeypatch.setattr(timing, "time", self)
+        monkeypatch.setattr(dishonest, "work", self.work)
+
+    def work(self, seconds):
+        self.seconds += seconds
+
+    def perf_counter(self):
+        return self.seconds
+
+
+def own(name, **changes):
+    options = replace(JOB.options, sampler=[f"mine=dishonest:{name}"])
+    return replace(JOB, options=options, **changes)
+
+
+def test_a_sampler_that_keeps_results_is_timed_at_its_true_speed(monkeypatch):
+    Clock(monkeypatch)
+    found = time_here(own("memoiser")).timing
+    assert found.seconds == (pytest.approx([3 * dishonest.WORK_S] * 4),)
+    assert found.saved_by_repeating == (1.0,)
+    assert found.keeps_results
+    ((_, speed_shown, *_, repeated, _, _, _),) = speed_rows({"mine": found})
+    assert (speed_shown, repeated) == ("40.0", "saves 100%")
+
+
+def test_work_in_the_first_call_is_recorded(monkeypatch):
+    Clock(monkeypatch)
+    found = time_here(own("warm_up")).timing
+    assert found.first_call_s == (pytest.approx(3 * 12 * dishonest.WORK_S),)
+    assert not found.keeps_results
+
+
+def test_no_two_rounds_of_any_process_have_the_same_inputs(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        speed,
+        "draw_samples",
+        lambda _, observed, __, first: drawn.append((observed.image_id, first)),
+    )
+    monkeypatch.setattr(speed, "saved_by_repeating", lambda *_, **__: 0.0)
+    for turn in range(4):
+        time_here(replace(JOB, turn=turn))
+    assert len(set(drawn)) == len(drawn) == 4 * 5
+    ids = [photo.id for photo in Suite(JOB.options, ROOT).data_set("colorization").photos]
+    assert drawn[0] == (ids[0], 0)
+    assert drawn[13] == (ids[17 % 12], 17 * 3)  # image r mod n, samples from r K on
 
 
 def test_processes_take_turns(monkeypatch):
-    order = []
+    order, turns = [], []
 
     def fake(job):
         order.append(job.output.name)
+        turns.append(job.turn)
         return timed(seconds=((float(len(order)),),), peak_allocated_bytes=len(order))
 
     monkeypatch.setattr(speed, "_in_process", fake)
     jobs = [replace(JOB, output=Path(name)) for name in "ab"]
     one, other = time_in_processes(jobs, processes=3)
     assert "".join(order) == "abbaab"
+    assert turns == [0, 0, 1, 1, 2, 2]  # both draw the same
     assert one.timing.seconds == ((1.0,), (4.0,), (5.0,))
     assert other.timing.seconds == ((2.0,), (3.0,), (6.0,))
     assert (one.timing.peak_allocated_bytes, other.timing.peak_allocated_bytes) == (5, 6)
@@ -129,8 +192,39 @@ def test_two_sets_of_weights_go_to_two_runs(monkeypatch, tmp_path):
         return [timed() for _ in jobs]
 
     monkeypatch.setattr(speed, "time_in_processes", fake)
-    arguments = ["time", "chimle", "sr16", "--processes=2", "--checkpoints=a", "--vs=b"]
+    arguments = ["time", "chimle", "sr16", "--processes=2", "--checkpoints=a", f"--vs={tmp_path}"]
     assert main([*arguments, "-o", str(tmp_path / "run")]) is ExitCode.OK
-    assert seen == [Path("a"), Path("b")]
+    assert seen == [Path("a"), tmp_path]
     for name in ("run", "run-vs"):
         assert list(RunStore(tmp_path / name).read_timing().cases) == ["chimle-sr16"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("chimle sr16 --vs=nowhere", ExitCode.MISSING, "--vs nowhere: no such folder"),
+        (
+            "mine sr16 --vs=tests --sampler=mine=samplers:blurry",
+            ExitCode.USAGE,
+            "mine is a sampler of your own",
+        ),
+        ("chimle sr16 --vs=tests --random-weights", ExitCode.USAGE, "read from no folder"),
+    ],
+)
+def test_other_weights_that_would_not_be_read_are_refused(
+    monkeypatch, tmp_path, capsys, words, status, message
+):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(speed, "time_in_processes", lambda *_, **__: pytest.fail("was timed"))
+    assert main(["time", *words.split(), "-o", str(tmp_path / "run")]) is status
+    assert message in capsys.readouterr().err
+
+
+def test_results_that_are_kept_are_spoken_of(monkeypatch, tmp_path, capsys):
+    found = timed(saved_by_repeating=(0.9, 0.8, 0.05), first_call_s=(3.0, 2.0))
+    monkeypatch.setattr(speed, "time_in_processes", lambda *_, **__: [found])
+    assert main(["time", "chimle", "sr16", "-o", str(tmp_path / "run")]) is ExitCode.OK
+    out = capsys.readouterr().out
+    assert "saves 80%" in out
+    assert " 2.0x " in out  # 3.0 over 1.5 and 2.0 over 1.0
+    assert "speeds above are those of new inputs" in out

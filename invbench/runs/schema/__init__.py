@@ -18,11 +18,10 @@ from typing import Any, Literal, get_args, get_origin
 from invbench.runs.records import (
     CASE_SCHEMA,
     RUN_SCHEMA,
-    TIMING_SCHEMA,
     CaseRecord,
     RunRecord,
-    TimingRecord,
 )
+from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
 from invbench.runs.typed_json import required, type_hints
 
 FOLDER = Path(__file__).parent
@@ -37,8 +36,8 @@ SCALARS = {str: "string", float: "number", int: "integer", bool: "boolean", None
 def file_of(schema: str) -> Path:
     """Return the file of a schema.
 
-    >>> file_of("invbench.case/1").name
-    'case-1.json'
+    >>> file_of("invbench.case/2").name
+    'case-2.json'
     """
     return FOLDER / f"{schema.removeprefix('invbench.').replace('/', '-')}.json"
 
