@@ -83,3 +83,7 @@ class ConflictingRunsError(InvbenchError, ValueError):
 
 class ResumeWarning(UserWarning):
     """Something stored by an earlier session could not be used."""
+
+
+class RandomLpipsWarning(UserWarning):
+    """LPIPS had to be made with random weights."""

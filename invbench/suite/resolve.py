@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -14,6 +15,7 @@ from invbench.errors import (
     InvalidOptionError,
     MissingCheckpointError,
     MissingDataError,
+    RandomLpipsWarning,
     UnknownNameError,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject
@@ -254,8 +256,11 @@ def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tu
         offline: whether its weights must not be downloaded.
     """
     net = cast("Net", options.lpips_net)
-    weights = options.lpips_weights
-    return validity_metrics(load_lpips(net=net, weights=weights, offline=offline, device=device))
+    lpips = load_lpips(net=net, weights=options.lpips_weights, offline=offline, device=device)
+    if lpips.reason:
+        random = f"LPIPS is made with random weights, as {lpips.name}: {lpips.reason}"
+        warnings.warn(random, RandomLpipsWarning, stacklevel=2)
+    return validity_metrics(lpips)
 
 
 @lru_cache(maxsize=len(TASKS))  # the models of a task share its photographs

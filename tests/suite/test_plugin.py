@@ -152,7 +152,7 @@ def test_pytest_benchmark_saves_scores_and_facts_and_compares_its_files(
     for entry in saved["benchmarks"]:
         record = json.loads((folder / "run" / "cases" / f"{entry['param']}.json").read_text())
         assert entry["group"] == record["identity"]["task"]["name"]
-        assert set(entry["extra_info"]) == {"psnr", "ssim", "lpips_random", "coverage"}
+        assert set(entry["extra_info"]) == {"psnr", "ssim", "lpips", "coverage"}
         assert all(type(value) is float for value in entry["extra_info"].values())
         assert entry["extra_info"]["psnr"] == record["validity"]["psnr"]["mean"]
         assert entry["stats"]["rounds"] == 2
