@@ -18,6 +18,7 @@ HEADINGS = (
     "coverage",
     "ideal",
     "band",
+    "skill",
     "width",
     "samples/s",
     "1st call",
@@ -31,8 +32,9 @@ HEADINGS = (
 def run_table(records: Sequence[CaseRecord]) -> list[str]:
     """Lay out a line for each case: validity, coverage, an ideal sampler's, speed and verdicts.
 
-    Next to the ideal coverage stands the band in which an ideal sampler's lies. The first call is
-    in rounds: how many times longer it took than later ones. Three verdicts that do not follow from
+    Next to the ideal coverage stands the band in which an ideal sampler's lies. Skill is the
+    CRPS's: 0 for the reference sampler, 1 would be perfect. The first call is in rounds: how many
+    times longer it took than later ones. Three verdicts that do not follow from
     each other are whether the case keeps its limits, whether its samples are spread as the target
     is, and whether its sampler keeps the contract that all numbers rest on. Lines with what is to
     be said of single cases follow.
@@ -103,6 +105,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(interval.coverage if interval else None, 3),
         _number(interval.ideal_coverage if interval else None, 3),
         _band(interval.coverage_band if interval else None),
+        _signed(record.skill["crps"].value if "crps" in record.skill else None),
         _number(interval.mean_width if interval else None, 3),
         _number(speed.samples_per_second if speed else None, 1),
         _first_call(speed),
@@ -145,6 +148,10 @@ def _calibration(found: CalibrationVerdict | None) -> str:
 
 def _names(breaches: Sequence[Breach]) -> str:
     return ", ".join(breach.name for breach in breaches)
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
 
 
 def _band(band: tuple[float, float] | None) -> str:

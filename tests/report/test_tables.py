@@ -22,10 +22,12 @@ def speed(**changes):
 def test_coverage_stands_beside_its_band_and_verdict():
     record = case_record()
     judged = replace(record.interval, coverage_band=(0.78, 0.8412))
-    heading, with_band, without = run_table([replace(record, interval=judged), record])
-    assert heading.split()[4:8] == ["coverage", "ideal", "band", "width"]
-    assert with_band.split()[4:8] == ["0.800", "0.810", "0.780-0.841", "0.100"]
-    assert without.split()[4:8] == ["0.800", "0.810", "-", "0.100"]
+    heading, with_band, without = run_table(
+        [replace(record, interval=judged), replace(record, skill={})]
+    )
+    assert heading.split()[4:8] == ["coverage", "ideal", "band", "skill"]
+    assert with_band.split()[4:8] == ["0.800", "0.810", "0.780-0.841", "+0.25"]
+    assert without.split()[4:8] == ["0.800", "0.810", "-", "-"]
 
 
 BREACHES = tuple(Breach(name=name, expected="e", seen=f"{name} seen") for name in ("one", "other"))
