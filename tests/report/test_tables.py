@@ -56,3 +56,10 @@ def test_each_verdict_has_a_column_and_what_changed_a_line(changes, column, cell
     assert dict(zip(headings([record]), case_row(record), strict=True))[column] == cell
     lines = run_table([record])[2:]
     assert note in lines[0] if note else not lines
+
+
+def test_columns_can_be_chosen_and_unknown_ones_are_named():
+    lines = run_table([case_record()], ["crps_skill", "target_psnr_best", "nfe", "fid"])
+    assert lines[0].split() == ["case", "crps_skill", "target_psnr_best", "nfe", "fid", "verdict"]
+    assert lines[1].split() == ["chimle-sr16", "0.25", "28", "1", "-", "passed"]
+    assert lines[2].startswith("no column fid; there are psnr, psnr_stderr, ")
