@@ -17,6 +17,7 @@ from invbench.verbs import (  # `list` is named after its verb
     list,  # noqa: A004
     merge,
     paper,
+    rank,
     report,
     score,
     sheet,
@@ -42,6 +43,7 @@ VERBS = (
     compare,
     baseline,
     paper,
+    rank,
     sheet,
     uncertainty,
     env,

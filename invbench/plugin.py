@@ -141,7 +141,8 @@ def pytest_terminal_summary(
             terminalreporter.write_line(f"{type(error).__name__}: {error}")
         else:
             records += [record] if record else []
-    for line in run_table(records):
+    columns = [name for name in session.suite.options.columns.split(",") if name]
+    for line in run_table(records, columns):
         terminalreporter.write_line(line)
     skipped = sum(record.status == "skipped" for record in records)
     if skipped:

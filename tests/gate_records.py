@@ -60,6 +60,8 @@ def record(case_id="chimle-sr16", *, seed=0, n_images=16, shift=None, noise=0.0,
             "metrics": {name: {"version": validity[name].version} for name in validity},
         },
         validity=validity,
+        target={},
+        skill={},
         interval=replace(
             plain.interval,
             coverage=float(covered.mean()),

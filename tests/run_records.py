@@ -10,6 +10,7 @@ from invbench.runs.records import (
     IntervalRecord,
     MetricRecord,
     RunRecord,
+    SkillRecord,
     ThroughputRecord,
 )
 from invbench.runs.timing import TimingCase, TimingRecord
@@ -42,6 +43,28 @@ def case_record(case_id="chimle-sr16", *, psnr=28.0, coverage=0.8, **changes):
                 n_nonfinite=0,
                 per_image=(0.1, 0.1),
             ),
+        },
+        "target": {
+            "psnr_best": MetricRecord(
+                unit="dB",
+                higher_is_better=True,
+                version="1",
+                n_images=2,
+                mean=28.0,
+                stderr=None,
+                n_nonfinite=0,
+                per_image=(28.0, 28.0),
+            )
+        },
+        "skill": {
+            "crps": SkillRecord(
+                value=0.25,
+                low=0.1,
+                high=0.4,
+                reference="1",
+                per_image=(0.06, 0.06),
+                reference_per_image=(0.08, 0.08),
+            )
         },
         "interval": IntervalRecord(
             level=0.9,

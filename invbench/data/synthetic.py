@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class GaussianField:
     """A Gaussian prior on images whose covariance is a Kronecker product.
 
-    Cov(x[c, i, j], x[c', i', j']) = std^2 color[c, c'] exp(-|i - i'| / length) exp(-|j - j'| /
-    length). Because rows, columns and colours factor, so does the posterior under any operator that
-    acts on rows, columns or colours apart.
+    Cov(x[c, i, j], x[c', i', j']) = std^2 color[c, c'] f(i - i') f(j - j') with
+    f(d) = exp(-(|d| / length)^exponent). Because rows, columns and colours factor, so does the
+    posterior under any operator that acts on rows, columns or colours apart.
 
     Attributes:
         height: of the images.
@@ -32,6 +32,7 @@ class GaussianField:
         std: of every value; at the default, one value in 30,000 leaves [0, 1].
         length: correlation length in pixels.
         color_correlation: correlation between any two colour channels.
+        exponent: within (0, 2]; below 1, fields are rougher than at 1.
     """
 
     height: int
@@ -40,16 +41,17 @@ class GaussianField:
     std: float = 0.12
     length: float = 8.0
     color_correlation: float = 0.7
+    exponent: float = 1.0
 
     @cached_property
     def row_covariance(self) -> Tensor:
         """Return the correlation of rows, ``[H, H]`` float64."""
-        return _exponential(self.height, self.length)
+        return _correlation(self.height, self.length, self.exponent)
 
     @cached_property
     def column_covariance(self) -> Tensor:
         """Return the correlation of columns, ``[W, W]`` float64."""
-        return _exponential(self.width, self.length)
+        return _correlation(self.width, self.length, self.exponent)
 
     @cached_property
     def color_covariance(self) -> Tensor:
@@ -93,9 +95,9 @@ def dead_leaves_photos(
     return photos
 
 
-def _exponential(size: int, length: float) -> Tensor:
+def _correlation(size: int, length: float, exponent: float) -> Tensor:
     position = torch.arange(size, dtype=torch.float64)
-    return torch.exp(-(position[:, None] - position).abs() / length)
+    return torch.exp(-(((position[:, None] - position).abs() / length) ** exponent))
 
 
 def _dead_leaves(

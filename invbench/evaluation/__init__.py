@@ -11,6 +11,7 @@ from invbench.evaluation.evaluate import Evaluation, Measure, evaluate
 from invbench.evaluation.experiment import Experiment, Facts, Settings, Subject
 from invbench.evaluation.sampling import Observed, draw, draw_samples, observe
 from invbench.evaluation.scoring import score_image
+from invbench.evaluation.skill import ReferenceScores, reference_scores
 from invbench.evaluation.summary import calibrate_on_others, interval_record
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Measure",
     "Observed",
     "Question",
+    "ReferenceScores",
     "Settings",
     "Subject",
     "calibrate_on_others",
@@ -28,6 +30,7 @@ __all__ = [
     "evaluate",
     "interval_record",
     "observe",
+    "reference_scores",
     "score_folder",
     "score_image",
 ]

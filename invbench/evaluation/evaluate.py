@@ -13,10 +13,12 @@ import numpy as np
 
 from invbench.evaluation.contract import find_breaches
 from invbench.evaluation.rounds import Rounds
+from invbench.evaluation.skill import skill_records
 from invbench.evaluation.summary import (
     calibration_verdict,
     interval_record,
     per_image,
+    target_records,
     validity_record,
 )
 from invbench.machine import device_key, measure
@@ -82,6 +84,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         identity=experiment.identity(),
         status="measured",
         validity={metric.name: validity_record(metric, images) for metric in metrics},
+        target=target_records(metrics, images),
         interval=intervals,
         calibration=calibration_verdict(intervals, n_photographs=len(set(groups))),
         contract=find_breaches(evidence),
@@ -91,12 +94,18 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
             saved_by_repeating=saved,
         ),
     )
+    arrays = per_image(images)
+    reference = experiment.reference
+    if reference is not None:
+        own = {"crps": arrays["crps"], "energy": arrays["role_energy"][:, 0]}
+        record = replace(record, skill=skill_records(own, reference, groups))
+        arrays |= {f"reference_{name}": values for name, values in reference.scores.items()}
     by_metric = {
         metric.name: np.stack([image.validity[metric.name] for image in images])
         for metric in metrics
     }
     record = replace(record, wall_s=time.monotonic() - start)
-    return Evaluation(record, by_metric | per_image(images))
+    return Evaluation(record, by_metric | arrays)
 
 
 def _throughput(

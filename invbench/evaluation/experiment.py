@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from invbench.data import DataSet
+    from invbench.evaluation.skill import ReferenceScores
     from invbench.metrics import Metric
     from invbench.models import Case, Sampler
     from invbench.models.checkpoints import Checkpoint
@@ -130,6 +131,7 @@ class Experiment:
         data: the targets, all of one size.
         settings: how many samples, and how they are drawn.
         metrics: of validity.
+        reference: the reference sampler's scores on the same images, for the skill.
     """
 
     case: Case
@@ -137,6 +139,7 @@ class Experiment:
     data: DataSet
     settings: Settings
     metrics: Sequence[Metric]
+    reference: ReferenceScores | None = None
 
     @property
     def task(self) -> Task:

@@ -136,6 +136,15 @@ class Rounds:
         self._unscored += 1
         self._draw(self._unscored * self._experiment.settings.n_samples)
 
+    def _other(self, observed: Observed) -> Tensor | None:
+        """Return the first image after this one that is of another photograph, if there is one."""
+        photos = self._experiment.data.photos
+        index = next(i for i, photo in enumerate(photos) if photo.id == observed.image_id)
+        for photo in (*photos[index + 1 :], *photos[:index]):
+            if photo.group != photos[index].group:
+                return from_uint8(photo.pixels.to(observed.target.device))
+        return None
+
     def _score(self) -> None:
         if self._drawn is None:
             return
@@ -150,6 +159,7 @@ class Rounds:
                 operator=observed.task.operator,
                 metrics=self._experiment.metrics,
                 target=observed.target,
+                other=self._other(observed),
                 rule=self._experiment.settings.rule,
             )
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from invbench.errors import InvalidImagesError
+from invbench.evaluation.targets import SCORE_CAPS, against_target
 from invbench.uncertainty import (
     Additive,
     coverage,
@@ -18,10 +19,12 @@ from invbench.uncertainty import (
     mean_length,
     null_space_width,
     pool_distances,
+    rank_histogram,
     role_coverage,
     role_energy,
     role_spread_and_error,
     size_stratified_risk,
+    tarp_fractions,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from invbench.uncertainty import Interval, Rule
 
 LEVEL = 0.9
-SCORE_CAPS = {"psnr": 100.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,10 @@ class ImageScores:
             quarter of the values with the shortest intervals, up to that with the longest.
         role_coverage: the coverage of the target, then the K coverages that result if a sample
             trades places with the target, ``[K+1]``.
+        rank_histogram: shares of the target's values by their rank among the samples, ``[K+1]``.
+        tarp: share of samples nearer to another photograph than the target is, see
+            `uncertainty.tarp_fractions`; None without another photograph.
+        target: what samples score against the target, see `targets.against_target`.
         needed_factors: for every value of the target, the least factor by which its interval must
             be scaled to cover it; sorted, float32. Calibration needs nothing else.
     """
@@ -78,6 +84,9 @@ class ImageScores:
     risk_by_length: NDArray[np.float64] | None = None
     role_coverage: NDArray[np.float64] | None = None
     role_energy: NDArray[np.float64] | None = None
+    rank_histogram: NDArray[np.float64] | None = None
+    tarp: float | None = None
+    target: Mapping[str, float] = field(default_factory=dict)
     needed_factors: NDArray[np.float32] | None = None
 
 
@@ -88,6 +97,7 @@ def score_image(
     operator: Operator,
     metrics: Sequence[Metric],
     target: Tensor | None = None,
+    other: Tensor | None = None,
     rule: Rule = "linear",
 ) -> ImageScores:
     """Score the samples of one image.
@@ -98,6 +108,7 @@ def score_image(
         operator: the forward process.
         metrics: what to compare reobservations and observation by.
         target: ``[3, H, W]`` in [0, 1]; without it there is no coverage.
+        other: another photograph of the target's size, for TARP.
         rule: of the interval's quantiles; `weibull` needs 19 samples.
 
     Raises:
@@ -125,7 +136,12 @@ def score_image(
         null_space_width=float(null_space_width(reobservations, level=LEVEL, rule=rule)),
         duplicate_fraction=float(duplicate_fraction(samples)),
     )
-    return found if target is None else _with_target(found, samples, target, intervals)
+    if target is None:
+        return found
+    if other is not None:
+        found = replace(found, tarp=float(tarp_fractions(samples, target, other)))
+    found = replace(found, target=against_target(samples, target, metrics))
+    return _with_target(found, samples, target, intervals)
 
 
 def _with_target(
@@ -136,6 +152,7 @@ def _with_target(
     variance, squared_error = role_spread_and_error(distances)
     risks = size_stratified_risk(intervals, target, generator=torch.Generator().manual_seed(0))
     roles = role_coverage(samples, target, level=LEVEL, rule=intervals.rule)
+    ranks = rank_histogram(samples, target, generator=torch.Generator().manual_seed(0)).double()
     factors = Additive(samples.mean(dim=0)).needed_factors(intervals, target)
     return replace(
         scores,
@@ -147,5 +164,6 @@ def _with_target(
         risk_by_length=risks.cpu().numpy(),
         role_coverage=roles.cpu().numpy(),
         role_energy=role_energy(distances).cpu().numpy(),
+        rank_histogram=(ranks / ranks.sum()).cpu().numpy(),
         needed_factors=factors.flatten().sort().values.cpu().numpy(),
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from invbench.evaluation.estimates import CONFIDENCE, Values, estimate
 from invbench.evaluation.scoring import LEVEL
+from invbench.evaluation.targets import DIVERSITY, names_of
 from invbench.runs import CalibrationVerdict, IntervalRecord, MetricRecord
 from invbench.uncertainty import (
     RiskCurve,
-    bootstrap_over_images,
     cross_calibrate,
     ideal_coverage,
     leave_one_group_out,
@@ -23,7 +24,7 @@ from invbench.uncertainty import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from invbench.uncertainty import CrossCalibration, Rule
 
 ALPHA = 0.1  # the risk that calibration allows: 1 - LEVEL
-CONFIDENCE = 0.95  # of every confidence interval
 BAND = 1 - (1 - CONFIDENCE) / 2  # of each of the two bands that decide on calibration
 PHOTOGRAPHS = 8  # fewer could hardly have rejected anything
 FACTOR = 1.5  # of a spread that is wrong enough for a band to have to tell
@@ -47,18 +47,16 @@ SCALARS = (
     "duplicate_fraction",
 )
 
-Values = dict[str, float | None]
-
 
 def per_image(images: Sequence[ImageScores]) -> dict[str, NDArray[np.float64]]:
     """Collect each score of n images in one array, for the file of scores behind a record.
 
     Returns:
-        name -> array: `SCALARS` are ``[n]``, "risk_by_length" is ``[n, 4]``, "role_coverage" and
-        "role_energy" are ``[n, K+1]``; see `scoring.ImageScores` for what they are.
+        name -> array: `SCALARS` are ``[n]``, "risk_by_length" is ``[n, 4]``, "role_coverage",
+        "role_energy" and "rank_histogram" are ``[n, K+1]``; see `scoring.ImageScores`.
     """
     arrays = {name: np.array([getattr(image, name) for image in images]) for name in SCALARS}
-    for name in ("risk_by_length", "role_coverage", "role_energy"):
+    for name in ("risk_by_length", "role_coverage", "role_energy", "rank_histogram"):
         arrays[name] = np.stack([getattr(image, name) for image in images])
     return arrays
 
@@ -69,18 +67,58 @@ def validity_record(metric: Metric, images: Sequence[ImageScores]) -> MetricReco
     The standard error is that between images; a single image has none.
     """
     means = np.array([image.validity[metric.name].mean() for image in images])
-    spread = means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else None
-    return MetricRecord(
+    record = metric_record(
+        means,
         unit=metric.unit,
         higher_is_better=metric.higher_is_better,
         version=metric.version,
-        n_images=len(means),
-        mean=float(means.mean()),
-        stderr=None if spread is None else float(spread),
         n_nonfinite=sum(image.n_nonfinite[metric.name] for image in images),
-        per_image=tuple(float(value) for value in means),
-        squared_error_per_image=_squared_errors(images) if metric.name == "psnr" else (),
     )
+    if metric.name != "psnr":
+        return record
+    return replace(record, squared_error_per_image=_squared_errors(images))
+
+
+def metric_record(
+    per_image: NDArray[np.float64],
+    *,
+    unit: str,
+    higher_is_better: bool,
+    version: str,
+    n_nonfinite: int = 0,
+) -> MetricRecord:
+    """Average one number an image over images, with the standard error between them."""
+    spread = per_image.std(ddof=1) / len(per_image) ** 0.5 if len(per_image) > 1 else None
+    return MetricRecord(
+        unit=unit,
+        higher_is_better=higher_is_better,
+        version=version,
+        n_images=len(per_image),
+        mean=float(per_image.mean()),
+        stderr=None if spread is None else float(spread),
+        n_nonfinite=n_nonfinite,
+        per_image=tuple(per_image.tolist()),
+    )
+
+
+def target_records(
+    metrics: Sequence[Metric], images: Sequence[ImageScores]
+) -> dict[str, MetricRecord]:
+    """Average what samples score against their target over images; see `against_target`."""
+    columns = {name: np.array([i.target[name] for i in images]) for name in images[0].target}
+    records = {}
+    for metric in metrics:
+        for name in names_of(metric):
+            records[name] = metric_record(
+                columns[name],
+                unit=metric.unit,
+                higher_is_better=metric.higher_is_better,
+                version=metric.version,
+            )
+    records[DIVERSITY] = metric_record(
+        columns[DIVERSITY], unit="", higher_is_better=True, version="1"
+    )
+    return records
 
 
 def _squared_errors(images: Sequence[ImageScores]) -> tuple[float, ...]:
@@ -115,13 +153,13 @@ def interval_record(
     arrays = per_image(images)
     arrays["energy"] = arrays["role_energy"][:, 0]
     scores = {
-        name: _estimate(arrays[name], groups)
+        name: estimate(arrays[name], groups)
         for name in ("winkler", "crps", "energy", "null_space_width", "duplicate_fraction")
     }
     scores["spread_skill"] = _spread_skill(arrays, groups, n_samples)
     for quarter, risks in enumerate(arrays["risk_by_length"].T, start=1):
-        scores[f"risk_length_quarter_{quarter}"] = _estimate(risks, groups)
-    covered = _estimate(arrays["coverage"], groups)
+        scores[f"risk_length_quarter_{quarter}"] = estimate(risks, groups)
+    covered = estimate(arrays["coverage"], groups)
     coverages, energies = (
         role_test(arrays[name], groups, generator=np.random.default_rng(0), level=BAND)
         for name in ("role_coverage", "role_energy")
@@ -142,8 +180,14 @@ def interval_record(
         winkler=float(arrays["winkler"].mean()),
         winkler_per_image=tuple(arrays["winkler"].tolist()),
         scores=scores,
+        rank_histogram=tuple(arrays["rank_histogram"].mean(axis=0).tolist()),
+        tarp_per_image=_tarp(images),
         calibration=_calibration(RiskCurve(factors, "additive"), groups),
     )
+
+
+def _tarp(images: Sequence[ImageScores]) -> tuple[float, ...]:
+    return tuple(image.tarp for image in images if image.tarp is not None)
 
 
 def calibration_verdict(record: IntervalRecord, *, n_photographs: int) -> CalibrationVerdict:
@@ -186,26 +230,6 @@ def _coverage_of_wrong_spread(ideal: float) -> tuple[float, float]:
     return small, large
 
 
-def _estimate(
-    values: NDArray[np.float64],
-    groups: Sequence[str],
-    statistic: Callable[..., NDArray[np.float64]] | None = None,
-) -> Values:
-    """Bootstrap a mean, or a statistic of means, over photographs.
-
-    A single photograph gives a value but no confidence interval.
-    """
-    chosen = {} if statistic is None else {"statistic": statistic}
-    if len(set(groups)) < 2:
-        means = np.atleast_1d(values.mean(axis=0))
-        value = means[0] if statistic is None else statistic(*means)
-        return {"value": float(value), "low": None, "high": None}
-    found = bootstrap_over_images(
-        values, groups, generator=np.random.default_rng(0), level=CONFIDENCE, **chosen
-    )
-    return {"value": found.value, "low": found.low, "high": found.high}
-
-
 def _spread_skill(
     arrays: Mapping[str, NDArray[np.float64]], groups: Sequence[str], n_samples: int
 ) -> Values:
@@ -218,7 +242,7 @@ def _spread_skill(
     def ratio(spread: NDArray[np.float64], skill: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.sqrt(factor * spread / np.maximum(skill, math.ulp(0.0))))
 
-    return _estimate(np.stack([variance, error], axis=1), groups, ratio)
+    return estimate(np.stack([variance, error], axis=1), groups, ratio)
 
 
 def calibrate_on_others(curve: RiskCurve, groups: Sequence[str]) -> CrossCalibration:

@@ -19,6 +19,7 @@ from invbench.gate.comparison import compare
 from invbench.gate.identities import conditions_differ
 from invbench.gate.judging import MIN_PHOTOGRAPHS
 from invbench.gate.limits import apply_limits, read_limits, write_limits
+from invbench.gate.ranking import Pair, Ranking, rank, rank_run
 from invbench.gate.snapshots import Snapshot, Timing, device_slug, read_snapshot
 from invbench.gate.statistics import check_alpha
 from invbench.gate.timings import Speed, compare_timings
@@ -35,7 +36,9 @@ __all__ = [
     "Comparison",
     "GateReport",
     "Mode",
+    "Pair",
     "Promotion",
+    "Ranking",
     "Snapshot",
     "Speed",
     "Timing",
@@ -49,6 +52,8 @@ __all__ = [
     "device_slug",
     "find_baseline",
     "promote",
+    "rank",
+    "rank_run",
     "read_baselines",
     "read_limits",
     "read_snapshot",

@@ -43,7 +43,7 @@ class Lpips:
             different names are different metrics.
         net: the trunk, "alex", "vgg" or "squeeze".
         version: of the learned channel weights.
-        backbone_sha256: of the trunk's weights file; of the drawn weights for a random trunk.
+        backbone_sha256: of the trunk's tensors, see `weights.tensor_digest`.
         reason: why the trunk is random; empty if it is not.
         model: the package's module, on its device.
     """
@@ -170,11 +170,11 @@ def load_lpips(
 ) -> Lpips:
     """Build the LPIPS distance from the best weights that are available, and name it after them.
 
-    The trunk's weights are taken from the first of these that exists: the file ``weights``;
-    torchvision's file in torch's cache (below ``TORCH_HOME``); a download into that cache, unless
-    ``offline``. If none exists, the weights are drawn at random from a fixed seed and the score is
-    named "lpips_random": it serves to compare two runs, and neither published numbers nor limits
-    made for "lpips" apply to it.
+    The trunk's weights are taken from the file ``weights`` if one is given. Otherwise AlexNet's
+    come with this package, and those of the other trunks are torchvision's file in torch's cache
+    (below ``TORCH_HOME``), or a download into that cache, unless ``offline``. If there is neither,
+    the weights are drawn at random from a fixed seed and the score is named "lpips_random": it
+    serves to compare two runs, and neither published numbers nor limits made for "lpips" apply.
 
     Args:
         net: the trunk.

@@ -1,31 +1,26 @@
-"""The weights of LPIPS: read from a file or torch's cache, downloaded, or drawn at random."""
+"""The weights of LPIPS: shipped, read from a file or torch's cache, downloaded, or drawn at random.
+
+AlexNet's five convolutions come with the package (``alexnet-features.safetensors``, torchvision's,
+under the licence beside it), so that the usual LPIPS needs no download.
+"""
 
 from __future__ import annotations
 
-import io
-import pickle
-import struct
 import warnings
-import zipfile
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.request import urlopen
 
-import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from invbench.errors import (
     CorruptCheckpointError,
     ForeignCheckpointError,
-    MissingDataError,
     UnknownNameError,
 )
-from invbench.files import atomic_write
+from invbench.metrics.tensor_files import parse, read_file
 from invbench.seeding import generator
 
 if TYPE_CHECKING:
@@ -36,24 +31,14 @@ if TYPE_CHECKING:
 Net = Literal["alex", "vgg", "squeeze"]
 
 VERSION = "0.1"
+SHIPPED = {"alex": Path(__file__).with_name("alexnet-features.safetensors")}
 _DOWNLOADS = "https://download.pytorch.org/models/"
-_DOWNLOAD_TIMEOUT_SECONDS = 30
-_FP16_SQUEEZE_DIGEST = "f414890cc32604b4"  # SqueezeNet 1.1 rounded to half precision, as .npz
 
-# What the readers of the formats raise on files that are damaged or something else.
-_READING_ERRORS = (
-    AssertionError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-)
+# Names of scores by `tensor_digest` of the trunk, whatever file it came in.
+_KNOWN_TENSORS = {
+    "276812cc7430109e87ad2847e4409809bf867956c8a5e9621ae88a1bfcb08e76": "lpips",
+    "8fdac5e520dece2472e8498702f69b8ec36877a147153b71e9334e4c8a6ec56b": "lpips_squeeze_fp16",
+}
 
 
 @dataclass(frozen=True)
@@ -63,22 +48,35 @@ class Trunk:
     Attributes:
         score: name of a score made with the official weights.
         smallest_side: of an image that still reaches the last feature, in pixels.
-        file: torchvision's name for its weights; ends in the first digits of their sha256.
+        file: torchvision's name for its weights.
+        sha256: of that file.
     """
 
     score: str
     smallest_side: int
     file: str
-
-    def is_official(self, digest: str) -> bool:
-        """Tell whether a file of this sha256 is torchvision's."""
-        return digest.startswith(Path(self.file).stem.rpartition("-")[2])
+    sha256: str
 
 
 TRUNKS = {
-    "alex": Trunk("lpips", 31, "alexnet-owt-7be5be79.pth"),
-    "vgg": Trunk("lpips_vgg", 16, "vgg16-397923af.pth"),
-    "squeeze": Trunk("lpips_squeeze", 17, "squeezenet1_1-b8a52dc0.pth"),
+    "alex": Trunk(
+        "lpips",
+        31,
+        "alexnet-owt-7be5be79.pth",
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    ),
+    "vgg": Trunk(
+        "lpips_vgg",
+        16,
+        "vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    ),
+    "squeeze": Trunk(
+        "lpips_squeeze",
+        17,
+        "squeezenet1_1-b8a52dc0.pth",
+        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+    ),
 }
 
 
@@ -88,19 +86,22 @@ class TrunkWeights:
 
     Attributes:
         score: name of the score made with them.
-        sha256: of the file, or of the drawn values.
         reason: why they are random; empty if they are not.
         state: by the names of the package's trunk, float32.
     """
 
     score: str
-    sha256: str
     reason: str = ""
     state: dict[str, Tensor] = field(repr=False)
 
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the values, see `tensor_digest`."""
+        return tensor_digest(self.state)
+
 
 def load_trunk(net: str, path: Path | None = None, *, offline: bool) -> TrunkWeights:
-    """Read a trunk's weights from ``path``, torch's cache or a download, or draw random ones.
+    """Read a trunk's weights from ``path``, or else from where `load_lpips` says.
 
     Raises:
         UnknownNameError: for another trunk.
@@ -111,29 +112,33 @@ def load_trunk(net: str, path: Path | None = None, *, offline: bool) -> TrunkWei
     """
     if net not in TRUNKS:
         raise UnknownNameError.among("LPIPS trunk", net, TRUNKS)
-    if path:
-        return _from_file(net, path)
+    if path or net in SHIPPED:
+        return _from_file(net, path or SHIPPED[net])
     official, reason = _official_file(TRUNKS[net], offline=offline)
-    return _from_file(net, official, must_be_official=True) if official else _random(net, reason)
+    return _from_file(net, official, cached=True) if official else _random(net, reason)
 
 
-def _from_file(net: str, path: Path, *, must_be_official: bool = False) -> TrunkWeights:
-    content = _read_file(path)
-    digest = sha256(content).hexdigest()
-    if must_be_official and not TRUNKS[net].is_official(digest):
+def tensor_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of float32 tensors' values, in the order of torchvision's sorted names.
+
+    The package's and torchvision's names of a trunk's tensors give the same digest.
+    """
+    digest = sha256()
+    for key in sorted(state, key=_torchvision_key):
+        digest.update(state[key].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _from_file(net: str, path: Path, *, cached: bool = False) -> TrunkWeights:
+    content = read_file(path)
+    digest, trunk = sha256(content).hexdigest(), TRUNKS[net]
+    if cached and digest != trunk.sha256:
         raise CorruptCheckpointError(
             f"{path}: has sha256 {digest[:8]}..., against its name; delete the file"
         )
-    state = _trunk_state(net, path, _parse(path, content))
-    return TrunkWeights(score=_score_name(net, digest), sha256=digest, state=state)
-
-
-def _score_name(net: str, digest: str) -> str:
-    if TRUNKS[net].is_official(digest):
-        return TRUNKS[net].score
-    if net == "squeeze" and digest.startswith(_FP16_SQUEEZE_DIGEST):
-        return "lpips_squeeze_fp16"
-    return "lpips_custom"
+    state = _trunk_state(net, path, parse(path, content))
+    other = trunk.score if digest == trunk.sha256 else "lpips_custom"
+    return TrunkWeights(score=_KNOWN_TENSORS.get(tensor_digest(state), other), state=state)
 
 
 def _official_file(trunk: Trunk, *, offline: bool) -> tuple[Path | None, str]:
@@ -144,21 +149,13 @@ def _official_file(trunk: Trunk, *, offline: bool) -> tuple[Path | None, str]:
     if offline:
         return None, f"{path}: not there, and downloads are off"
     try:
-        _download(trunk, path)
-    except (OSError, HTTPException) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(
+            _DOWNLOADS + trunk.file, str(path), hash_prefix=trunk.sha256, progress=False
+        )
+    except (OSError, HTTPException, RuntimeError) as error:
         return None, f"{path}: not there, and its download failed ({error})"
     return path, ""
-
-
-def _download(trunk: Trunk, path: Path) -> None:
-    url = _DOWNLOADS + trunk.file
-    with urlopen(url, timeout=_DOWNLOAD_TIMEOUT_SECONDS) as response:  # noqa: S310 always https
-        content = response.read()
-    digest = sha256(content).hexdigest()
-    if not trunk.is_official(digest):
-        raise CorruptCheckpointError(f"{url}: what came has sha256 {digest[:8]}...")
-    with atomic_write(path) as stream:
-        stream.write(content)
 
 
 def empty_model(net: str) -> Any:
@@ -198,39 +195,7 @@ def _random(net: str, reason: str) -> TrunkWeights:
         if like.ndim > 1:
             bound = (6 / like[0].numel()) ** 0.5
             state[key] = (2 * torch.rand(like.shape, generator=draws) - 1) * bound
-    digest = sha256(b"".join(value.numpy().tobytes() for value in state.values())).hexdigest()
-    return TrunkWeights(score="lpips_random", sha256=digest, reason=reason, state=state)
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{path}: no such file of LPIPS weights") from error
-    except OSError as error:
-        raise CorruptCheckpointError(f"{path}: cannot be read ({error})") from error
-
-
-def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load(content)
-        elif path.suffix == ".npz":
-            with np.load(io.BytesIO(content)) as arrays:
-                state = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-        else:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except _READING_ERRORS as error:
-        raise CorruptCheckpointError(
-            f"{path}: damaged, or no .pth, .safetensors or .npz file of tensors ({error})"
-        ) from error
-    if not (isinstance(state, dict) and all(map(_is_named_tensor, state.items()))):
-        raise ForeignCheckpointError(f"{path}: does not hold a flat dictionary of tensors")
-    return state
-
-
-def _is_named_tensor(item: tuple[object, object]) -> bool:
-    return isinstance(item[0], str) and isinstance(item[1], torch.Tensor)
+    return TrunkWeights(score="lpips_random", reason=reason, state=state)
 
 
 def _trunk_state(net: str, path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -257,4 +222,5 @@ def _torchvision_shapes(net: str) -> dict[str, torch.Size]:
 
 
 def _torchvision_key(key: str) -> str:
+    """Return torchvision's name for the package's ``slice2.3.weight``, ``features.3.weight``."""
     return f"features.{key.partition('.')[2]}"

@@ -7,7 +7,7 @@ file of its name in `configurations`. Training lives elsewhere.
 
 from __future__ import annotations
 
-from invbench.models.cases import CASES, Case
+from invbench.models.cases import CASES, REFERENCES, Case
 from invbench.models.checkpoints import (
     load_checkpoint,
     load_weights,
@@ -17,11 +17,14 @@ from invbench.models.checkpoints import (
 )
 from invbench.models.folder import SampleFiles, find_image, find_models, find_samples
 from invbench.models.method import Method, Sampler
+from invbench.models.reference import REFERENCE, fitted_prior, reference_sampler
 from invbench.models.registry import MODELS, get_method, load_factory
 
 __all__ = [
     "CASES",
     "MODELS",
+    "REFERENCE",
+    "REFERENCES",
     "Case",
     "Method",
     "SampleFiles",
@@ -29,11 +32,13 @@ __all__ = [
     "find_image",
     "find_models",
     "find_samples",
+    "fitted_prior",
     "get_method",
     "load_checkpoint",
     "load_factory",
     "load_weights",
     "prepare",
     "read_card",
+    "reference_sampler",
     "save_checkpoint",
 ]

@@ -1,9 +1,10 @@
-"""The 24 cases: eight models on three tasks."""
+"""The 24 cases: eight models on three tasks; and the reference sampler on each task."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from invbench.models.reference import REFERENCE
 from invbench.models.registry import MODELS
 from invbench.problems import TASKS
 
@@ -26,3 +27,4 @@ class Case:
 
 
 CASES = tuple(Case(model, task) for model in MODELS for task in TASKS)
+REFERENCES = tuple(Case(REFERENCE, task) for task in TASKS)

@@ -52,7 +52,8 @@ _DCT = torch.tensor(
             for n in range(8)
         ]
         for k in range(8)
-    ]
+    ],
+    dtype=torch.float64,
 )
 
 
@@ -82,15 +83,34 @@ class JpegCodec:
         height, width = images.shape[-2:]
         if height % 16 or width % 16:
             raise InvalidImagesError(f"{height}x{width} images: JPEG needs multiples of 16 here")
-        planes = _mix((images + 1) / 2 * 255, self._matrices[0])
+        luma, chroma = self.transform((images + 1) / 2 * 255, black=128)
+        luma_table, chroma_table = self.tables(height, width, like=images)
+        return (luma / luma_table).round(), (chroma / chroma_table).round()
+
+    def transform(self, images: Tensor, *, black: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return the coefficients of luma and chroma, before they are divided by the tables.
+
+        Args:
+            images: ``[N, 3, H, W]``, in any unit.
+            black: subtracted from luma; at 0 the map is linear.
+        """
+        planes = _mix(images, self._matrices[0])
         chroma = planes[:, 1:]
         aligned = self.kind == "aligned"
         chroma = functional.avg_pool2d(chroma, 2) if aligned else chroma[..., ::2, ::2]
-        tables = self._tables(images)
-        return (
-            (_blockwise(planes[:, :1] - 128, _DCT) / _tiled(tables[0], height, width)).round(),
-            (_blockwise(chroma, _DCT) / _tiled(tables[1], height // 2, width // 2)).round(),
-        )
+        return _blockwise(planes[:, :1] - black, _DCT), _blockwise(chroma, _DCT)
+
+    def transpose(self, luma: Tensor, chroma: Tensor) -> Tensor:
+        """Apply the transpose of `transform`; for the aligned codec."""
+        chroma = _blockwise(chroma, _DCT.T) / 4
+        doubled = chroma.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+        planes = torch.cat([_blockwise(luma, _DCT.T), doubled], dim=1)
+        return _mix(planes, tuple(zip(*self._matrices[0], strict=True)))
+
+    def tables(self, height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the steps of all coefficients: ``[H, W]`` of luma, ``[H/2, W/2]`` of chroma."""
+        luma, chroma = self._tables(like)
+        return _tiled(luma, height, width), _tiled(chroma, height // 2, width // 2)
 
     def decode(self, luma: Tensor, chroma: Tensor) -> Tensor:
         """Return the images ``[N, 3, H, W]`` of coefficients; they may leave [-1, 1]."""
@@ -116,7 +136,7 @@ class JpegCodec:
 
 
 def _mix(planes: Tensor, matrix: _Matrix) -> Tensor:
-    return torch.einsum("oc,nchw->nohw", torch.tensor(matrix).to(planes), planes)
+    return torch.einsum("oc,nchw->nohw", planes.new_tensor(matrix), planes)
 
 
 def _tiled(table: Tensor, height: int, width: int) -> Tensor:

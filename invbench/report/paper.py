@@ -1,27 +1,26 @@
-"""Comparing a run with the study's table: scores side by side, and correlations of their ranks."""
+"""A run beside the study's table: scores, correlations of their ranks, and the study's claims."""
 
 from __future__ import annotations
 
 import math
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from scipy.stats import spearmanr
+from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.report.agreement import LEAST, agreement
+from invbench.report.claims import RANDOM_LPIPS, check_claims, lpips_of, our_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from invbench.report.agreement import Agreement
+    from invbench.report.claims import Finding
     from invbench.runs import CaseRecord
 
-DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "width": 3}
+DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
 """The scores that the study reports, with the digits that they are shown with."""
-
-LEAST = 4
-"""Methods with both values that a rank correlation needs to be worth a number."""
 
 
 @dataclass(frozen=True)
@@ -81,83 +80,111 @@ def read_paper(path: Path) -> PaperTable:
     return PaperTable(models, tasks, numbers)
 
 
-def paper_report(records: Sequence[CaseRecord], paper: PaperTable) -> list[str]:
+def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[str]:
     """Lay out, for each task, all models with our scores beside the study's, in Markdown.
 
-    Below each table stands Spearman's rank correlation of the two, for each score that enough
-    methods have in both. LPIPS with random weights is shown under its own name, beside nothing.
+    Below each table stand the rank correlations of the two, for each score that enough methods
+    have in both, and whether the study's claims hold here. LPIPS has the name that it was scored
+    under; one of random weights is shown, and not correlated with the study's.
+
+    Args:
+        records: of one run, by case id.
+        paper: the study's values.
     """
-    measured = {record.case_id: record for record in records if record.validity}
+    measured = {name: record for name, record in records.items() if record.validity}
     lines: list[str] = []
     for task in paper.tasks:
         lines += [f"## {task}", "", *_table(measured, paper, task), ""]
-        lines += [*_agreement(measured, paper, task), ""]
+        lines += [*_agreements(measured, paper, task), ""]
+        lines += [*_claims(check_claims(measured, task)), ""]
     return lines
 
 
-def our_value(record: CaseRecord | None, score: str) -> float | None:
-    """Return the value of a score in a record, or None where it was not measured."""
-    if record is None:
-        return None
-    if score in ("width", "coverage"):
-        interval = record.interval
-        if interval is None:
-            return None
-        return interval.mean_width if score == "width" else interval.coverage
-    metric = record.validity.get(score)
-    return metric.mean if metric else None
-
-
-def correlation(ours: Sequence[float | None], theirs: Sequence[float | None]) -> str:
-    """Say how the order of two columns agrees: Spearman's rho over the rows that have both.
-
-    >>> correlation([1, 2, 3, 4, None], [2, 4, 8, 16, 5])
-    'rho 1.00 over 4 methods'
-    >>> correlation([1, 2, 3], [1, 2, 3])
-    'not enough: 3 of 4 methods have both'
-    """
-    pairs = [
-        (one, other)
-        for one, other in zip(ours, theirs, strict=True)
-        if one is not None and other is not None
-    ]
-    if len(pairs) < LEAST:
-        return f"not enough: {len(pairs)} of {LEAST} methods have both"
-    if any(len(set(column)) == 1 for column in zip(*pairs, strict=True)):
-        return f"undefined: all {len(pairs)} values are the same"
-    rho = float(spearmanr(*zip(*pairs, strict=True)).statistic)
-    return f"rho {rho:.2f} over {len(pairs)} methods"
-
-
 def _table(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> Iterator[str]:
-    scores = list(DIGITS)
-    random = any("lpips_random" in record.validity for record in measured.values())
     headings = ["model"]
-    for score in scores:
-        headings += [score, f"{score} (paper)"]
-    headings += [*(["lpips_random"] if random else []), "coverage", "ideal"]
-    yield _row(headings)
-    yield _row(["---", *["---:"] * (len(headings) - 1)])
+    for score in DIGITS:
+        headings += [_heading(measured, score), f"{score} (paper)"]
+    yield _row([*headings, "width", "coverage", "ideal"])
+    yield _row(["---", *["---:"] * (len(headings) + 2)])
     for model in paper.models:
         record = measured.get(f"{model}-{task}")
         cells = [model]
-        for score in scores:
-            cells.append(_number(our_value(record, score), DIGITS[score]))
-            cells.append(_number(paper.value(model, task, score), DIGITS[score], missing="absent"))
-        if random:
-            cells.append(_number(our_value(record, "lpips_random"), DIGITS["lpips"]))
+        for score, digits in DIGITS.items():
+            cells.append(_number(our_score(record, score), digits))
+            cells.append(_number(paper.value(model, task, score), digits, missing="absent"))
         ideal = record.interval.ideal_coverage if record and record.interval else None
-        cells += [_number(our_value(record, "coverage"), 3), _number(ideal, 3)]
-        yield _row(cells)
+        shown = (our_score(record, "width"), our_score(record, "coverage"), ideal)
+        yield _row([*cells, *(_number(value, 3) for value in shown)])
 
 
-def _agreement(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> Iterator[str]:
-    yield "Spearman's rank correlation with the paper:"
+def _heading(measured: Mapping[str, CaseRecord], score: str) -> str:
+    """Return a score's name; LPIPS is headed by the names that it was scored under."""
+    if score != "lpips":
+        return score
+    names = {name for record in measured.values() if (name := lpips_of(record))}
+    return ", ".join(sorted(names)) or score
+
+
+def _agreements(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> Iterator[str]:
+    yield "Rank correlations with the paper, and their 95 % intervals over photographs:"
     yield ""
     for score in DIGITS:
-        ours = [our_value(measured.get(f"{model}-{task}"), score) for model in paper.models]
-        theirs = [paper.value(model, task, score) for model in paper.models]
-        yield f"- {score}: {correlation(ours, theirs)}"
+        yield f"- {_heading(measured, score)}: {_correlation(measured, paper, task, score)}"
+
+
+def _correlation(
+    measured: Mapping[str, CaseRecord], paper: PaperTable, task: str, score: str
+) -> str:
+    if score == "lpips" and RANDOM_LPIPS in _heading(measured, score):
+        return "made with random weights, which is no LPIPS to be held against the paper's"
+    pairs = [
+        (record, ours, theirs)
+        for model in paper.models
+        if (record := measured.get(f"{model}-{task}"))
+        and (ours := our_score(record, score)) is not None
+        and (theirs := paper.value(model, task, score)) is not None
+    ]
+    if len(pairs) < LEAST:
+        return f"not enough: {len(pairs)} of {LEAST} models have both"
+    records, ours_all, theirs_all = zip(*pairs, strict=True)
+    found = agreement(ours_all, theirs_all, **_per_image(records, score))
+    if found is None:
+        return f"undefined: all {len(pairs)} values are the same"
+    return _shown(found)
+
+
+def _per_image(records: Sequence[CaseRecord], score: str) -> dict[str, Any]:
+    """Return the scores of each image and its photograph, if all models saw the same images."""
+    data = [record.identity.get("task", {}).get("dataset", {}) for record in records]
+    if any("groups" not in one or one != data[0] for one in data):
+        return {}
+    names = [lpips_of(record) or score if score == "lpips" else score for record in records]
+    rows = [record.validity[name].per_image for record, name in zip(records, names, strict=True)]
+    if any(value is None for row in rows for value in row):
+        return {}
+    return {"per_image": rows, "groups": data[0]["groups"]}
+
+
+def _shown(found: Agreement) -> str:
+    rho, tau = (
+        f"{value:.2f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
+        for value, interval in ((found.rho, found.rho_interval), (found.tau, found.tau_interval))
+    )
+    return f"Spearman's rho {rho}, Kendall's tau {tau}, over {found.n_models} models"
+
+
+def _claims(findings: Sequence[Finding]) -> Iterator[str]:
+    yield "What the study says, and what was measured here:"
+    yield ""
+    for finding in findings:
+        claim = finding.claim
+        numbers = ""
+        if finding.ahead is not None and finding.behind is not None:
+            sign = ">" if claim.more else "<"
+            is_or_not = sign if finding.verdict == "holds" else f"not {sign}"
+            numbers = f": {finding.ahead:.4g} {is_or_not} {finding.behind:.4g}"
+        mark = {"holds": "x", "does not hold": " ", "not measured": "-"}[finding.verdict]
+        yield f"- [{mark}] {claim.text}, in its {claim.source}; {finding.verdict}{numbers}"
 
 
 def _row(cells: Sequence[str]) -> str:

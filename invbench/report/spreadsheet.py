@@ -17,19 +17,33 @@ THROUGHPUT = ("samples_per_second", "nfe", "peak_allocated_bytes", "environment_
 
 def csv_report(records: Sequence[CaseRecord]) -> str:
     """Return the table; a cell is empty where nothing was measured."""
-    metrics = list(dict.fromkeys(name for record in records for name in record.validity))
-    means = [column for name in metrics for column in (name, f"{name}_stderr")]
-    columns = ["case", "status", *means, *INTERVAL, *THROUGHPUT, "reason"]
+    rows = [numbers_of(record) for record in records]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, ["case", "status", *columns, "reason"], lineterminator="\n")
     writer.writeheader()
-    for record in records:
-        row: dict[str, object] = {"case": record.case_id, "status": record.status}
-        row["reason"] = record.reason
-        for name, metric in record.validity.items():
-            row |= {name: metric.mean, f"{name}_stderr": metric.stderr}
-        for part, names in ((record.interval, INTERVAL), (record.throughput, THROUGHPUT)):
-            if part is not None:
-                row |= {name: getattr(part, name) for name in names}
-        writer.writerow(row)
+    for record, row in zip(records, rows, strict=True):
+        about = {"case": record.case_id, "status": record.status, "reason": record.reason}
+        writer.writerow(about | row)
     return stream.getvalue()
+
+
+def numbers_of(record: CaseRecord) -> dict[str, object]:
+    """Return every number of a record under the name of its column.
+
+    Example:
+        >>> from invbench.runs import CaseRecord
+        >>> numbers_of(CaseRecord(case_id="a-sr16", identity={}, status="skipped"))
+        {}
+    """
+    row: dict[str, object] = {}
+    for name, metric in record.validity.items():
+        row |= {name: metric.mean, f"{name}_stderr": metric.stderr}
+    row |= {f"target_{name}": metric.mean for name, metric in record.target.items()}
+    if record.interval:
+        row |= {name: getattr(record.interval, name) for name in INTERVAL}
+        row |= {name: score["value"] for name, score in record.interval.scores.items()}
+    row |= {f"{name}_skill": skill.value for name, skill in record.skill.items()}
+    if record.throughput:
+        row |= {name: getattr(record.throughput, name) for name in THROUGHPUT}
+    return row

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from invbench.report.spreadsheet import numbers_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -18,6 +20,7 @@ HEADINGS = (
     "coverage",
     "ideal",
     "band",
+    "skill",
     "width",
     "samples/s",
     "1st call",
@@ -28,19 +31,26 @@ HEADINGS = (
 )
 
 
-def run_table(records: Sequence[CaseRecord]) -> list[str]:
+def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> list[str]:
     """Lay out a line for each case: validity, coverage, an ideal sampler's, speed and verdicts.
 
-    Next to the ideal coverage stands the band in which an ideal sampler's lies. The first call is
-    in rounds: how many times longer it took than later ones. Three verdicts that do not follow from
+    Next to the ideal coverage stands the band in which an ideal sampler's lies. Skill is the
+    CRPS's: 0 for the reference sampler, 1 would be perfect. The first call is in rounds: how many
+    times longer it took than later ones. Three verdicts that do not follow from
     each other are whether the case keeps its limits, whether its samples are spread as the target
     is, and whether its sampler keeps the contract that all numbers rest on. Lines with what is to
     be said of single cases follow.
 
     An LPIPS made with other weights than the official ones is headed by its own name.
+
+    Args:
+        records: of a run.
+        columns: shown instead, named as in the table of comma-separated values; those that no case
+            has are named in a last line.
     """
     measured = [record for record in records if record.validity]
-    lines = align([headings(records), *(case_row(record) for record in measured)])
+    rows = [headings(records), *(case_row(record) for record in measured)]
+    lines = _chosen_table(measured, columns) if columns else align(rows)
     return lines + [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
 
 
@@ -59,6 +69,26 @@ def notes(record: CaseRecord) -> list[str]:
             "results are kept; samples/s is of new ones"
         )
     return said
+
+
+def _chosen_table(records: Sequence[CaseRecord], columns: Sequence[str]) -> list[str]:
+    numbers = [numbers_of(record) for record in records]
+    rows = [
+        (record.case_id, *(_cell(row.get(name)) for name in columns), record.status)
+        for record, row in zip(records, numbers, strict=True)
+    ]
+    known = dict.fromkeys(name for row in numbers for name in row)
+    unknown = [name for name in columns if name not in known]
+    lines = align([("case", *columns, "verdict"), *rows])
+    if unknown and records:
+        lines.append(f"no column {', '.join(unknown)}; there are {', '.join(known)}")
+    return lines
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
@@ -103,6 +133,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(interval.coverage if interval else None, 3),
         _number(interval.ideal_coverage if interval else None, 3),
         _band(interval.coverage_band if interval else None),
+        _signed(record.skill["crps"].value if "crps" in record.skill else None),
         _number(interval.mean_width if interval else None, 3),
         _number(speed.samples_per_second if speed else None, 1),
         _first_call(speed),
@@ -145,6 +176,10 @@ def _calibration(found: CalibrationVerdict | None) -> str:
 
 def _names(breaches: Sequence[Breach]) -> str:
     return ", ".join(breach.name for breach in breaches)
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
 
 
 def _band(band: tuple[float, float] | None) -> str:

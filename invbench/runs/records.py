@@ -79,6 +79,10 @@ class IntervalRecord:
             score over the root of the number of values), spread_skill (ideally 1),
             null_space_width (of intervals of reobservations, ideally 0), duplicate_fraction, and
             the risk in the quarters of an image's values with the shortest to longest intervals.
+        rank_histogram: share of the targets' values by their rank among the K samples, ideally
+            flat: K+1 shares, means over images.
+        tarp_per_image: share of samples nearer to another photograph than the target is; uniform
+            over images for an ideal sampler.
         calibration: the calibration's own record.
     """
 
@@ -97,6 +101,29 @@ class IntervalRecord:
     energy_band: tuple[float, float] | None = None
     winkler_per_image: tuple[float, ...] = ()
     scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    rank_histogram: tuple[float, ...] = ()
+    tarp_per_image: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillRecord:
+    """How much better a proper score is than the reference sampler's, on the same images.
+
+    Attributes:
+        value: 1 - score / the reference's score: 0 is no better, 1 would be perfect.
+        low: lower end of its 95 % confidence interval over photographs; null for one photograph.
+        high: its upper end.
+        reference: version of the reference sampler.
+        per_image: the score for each image.
+        reference_per_image: the reference's.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reference: str
+    per_image: tuple[float, ...]
+    reference_per_image: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +222,9 @@ class CaseRecord:
             nothing to see. A breach of the contract fails where that is asked for.
         reason: why it failed or was skipped.
         validity: metric name -> scores of reobservations.
+        target: name -> scores against the target: each metric's mean over samples, "_of_mean" that
+            of the samples' mean, "_best" that of the best sample, and "diversity".
+        skill: "crps" and "energy" -> how much better than the reference sampler's.
         interval: intervals, if they were measured.
         calibration: what the intervals say of the samples' spread.
         contract: what the sampler does against its contract; null if nobody looked.
@@ -209,6 +239,8 @@ class CaseRecord:
     status: Status
     reason: str | None = None
     validity: Mapping[str, MetricRecord] = field(default_factory=dict)
+    target: Mapping[str, MetricRecord] = field(default_factory=dict)
+    skill: Mapping[str, SkillRecord] = field(default_factory=dict)
     interval: IntervalRecord | None = None
     calibration: CalibrationVerdict | None = None
     contract: tuple[Breach, ...] | None = None

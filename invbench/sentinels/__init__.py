@@ -11,12 +11,13 @@
 
 from __future__ import annotations
 
+from invbench.models.gaussian import GaussianPosterior
 from invbench.sentinels.bands import Measured
 from invbench.sentinels.battery import Finding, examine, flags
 from invbench.sentinels.checks import BATTERY, Check
 from invbench.sentinels.evidence import Evidence
-from invbench.sentinels.posterior import GaussianPosterior, World
 from invbench.sentinels.samplers import SENTINELS, Sentinel
+from invbench.sentinels.world import World
 
 __all__ = [
     "BATTERY",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from invbench.models.gaussian import GaussianPosterior, to_images
 from invbench.operators import LinearGray
 from invbench.seeding import generator
-from invbench.sentinels.posterior import GaussianPosterior, to_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from invbench.models import Sampler
-    from invbench.sentinels.posterior import World
+    from invbench.sentinels.world import World
 
 BIAS_SEED = 20
 BAD_IMAGE = 0  # the image that the samplers with one bad image, or one bad sample, spoil

@@ -86,6 +86,11 @@ class Options:
         default="",
         metavar="NAMES",
     )
+    columns: str = _option(
+        "columns of the closing table, comma-separated, named as in `invbench report -o x.csv`",
+        default="",
+        metavar="NAMES",
+    )
     lpips_net: str = _option("trunk of LPIPS", default="alex", choices=("alex", "vgg", "squeeze"))
     lpips_weights: Path | None = _option(
         "the trunk's weights, a file of torchvision's",

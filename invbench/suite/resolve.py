@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -14,13 +15,25 @@ from invbench.errors import (
     InvalidOptionError,
     MissingCheckpointError,
     MissingDataError,
+    RandomLpipsWarning,
     UnknownNameError,
 )
-from invbench.evaluation import Experiment, Facts, Settings, Subject
+from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.machine import forbid_tf32, resolve_device
 from invbench.metrics import load_lpips, validity_metrics
-from invbench.models import CASES, MODELS, Case, get_method, load_checkpoint, load_factory
-from invbench.problems import TASKS, get_profile
+from invbench.models import (
+    CASES,
+    MODELS,
+    REFERENCE,
+    REFERENCES,
+    Case,
+    fitted_prior,
+    get_method,
+    load_checkpoint,
+    load_factory,
+    reference_sampler,
+)
+from invbench.problems import TASKS, get_profile, get_task
 from invbench.suite.fingerprint import source_digest
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
@@ -61,7 +74,7 @@ class OwnSampler:
                 such factory.
         """
         name, _, source = text.partition("=")
-        if not (name and source) or name in MODELS:
+        if not (name and source) or name in (*MODELS, REFERENCE):
             raise UnknownNameError(
                 f"--sampler {text}: expected NAME=package.module:factory with a name of your own"
             )
@@ -158,8 +171,8 @@ class Suite:
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """The 24 cases, and the user's samplers on every task."""
-        return CASES + tuple(Case(name, task) for name in self.own for task in TASKS)
+        """The 24 cases, the reference and the user's samplers on every task."""
+        return CASES + REFERENCES + tuple(Case(name, task) for name in self.own for task in TASKS)
 
     @cached_property
     def shard(self) -> Shard:
@@ -203,6 +216,8 @@ class Suite:
         """
         if case.model in self.own:
             return self.own[case.model].subject(case.task, self.device)
+        if case.model == REFERENCE:
+            return reference_subject(case.task, self.profile.sizes[case.task])
         method, configuration = get_method(case.model), self.profile.configuration
         folder = self.options.checkpoints or self.root / "fixtures" / "checkpoints"
         sampler, checkpoint = load_checkpoint(
@@ -231,10 +246,12 @@ class Suite:
 
     def experiment(self, case: Case, subject: Subject) -> Experiment:
         """Gather all that the numbers of a case depend on."""
+        data = self.data_set(case.task)
         return Experiment(
             case=case,
             subject=subject,
-            data=self.data_set(case.task),
+            data=data,
+            reference=reference_scores(get_task(case.task), data, self.settings),
             settings=self.settings,
             metrics=self.metrics,
         )
@@ -243,6 +260,17 @@ class Suite:
         """Tell whether missing weights of a case are a failure."""
         names = {name.strip() for name in self.options.require.split(",")}
         return bool(names & {"all", case.model, case.id})
+
+
+def reference_subject(task: str, size: int) -> Subject:
+    """Build the reference sampler of a task, for targets of a size."""
+    facts = Facts(
+        family="closed form",
+        source="Gaussian prior fitted to photographs",
+        configuration=f"version {fitted_prior().version}",
+        stochastic="noise",
+    )
+    return Subject(reference_sampler(get_task(task).operator, size, size), facts)
 
 
 def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tuple[Metric, ...]:
@@ -254,8 +282,11 @@ def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tu
         offline: whether its weights must not be downloaded.
     """
     net = cast("Net", options.lpips_net)
-    weights = options.lpips_weights
-    return validity_metrics(load_lpips(net=net, weights=weights, offline=offline, device=device))
+    lpips = load_lpips(net=net, weights=options.lpips_weights, offline=offline, device=device)
+    if lpips.reason:
+        random = f"LPIPS is made with random weights, as {lpips.name}: {lpips.reason}"
+        warnings.warn(random, RandomLpipsWarning, stacklevel=2)
+    return validity_metrics(lpips)
 
 
 @lru_cache(maxsize=len(TASKS))  # the models of a task share its photographs

@@ -1,28 +1,24 @@
 """Scores of held-out photographs while a network learns: validity, spread and skill.
 
-Skill is one less the ratio of the network's CRPS to that of a Gaussian whose few numbers were fixed
-once: above 0, the network knows more than they do. It is what recipes are chosen by, because
+Skill is one less the ratio of the network's CRPS to the reference sampler's, a Gaussian of five
+numbers: above 0, the network knows more than they do. It is what recipes are chosen by, because
 spread alone is easy to have, and so is a small error of samples that are all the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from invbench.data.synthetic import GaussianField
 from invbench.evaluation import draw
 from invbench.images import from_uint8
 from invbench.metrics import psnr, ssim
-from invbench.operators import LinearBicubic, LinearGray
-from invbench.sentinels import GaussianPosterior
+from invbench.models import reference_sampler
 from invbench.uncertainty import crps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    import torch
     from torch import Tensor, nn
 
     from invbench.models import Method, Sampler
@@ -32,36 +28,6 @@ IMAGES = 12
 SAMPLES = 4
 REFERENCE_SAMPLES = 16
 SCORES = ("psnr", "ssim", "width", "crps", "skill")
-
-
-@cache
-def reference_sampler(task: str, size: int) -> Sampler:
-    """Return the sampler that skill is measured against, for images of ``size x size``.
-
-    Super-resolution and colorization: the exact posterior of a Gaussian field with a standard
-    deviation of 0.25, a correlation of 0.93 between colours, and one that falls over 30 pixels at
-    128x128. Decompression, whose operator is not linear: the observation with noise of standard
-    deviation 0.1 that is correlated in the same way over 4 pixels.
-    """
-    length = 30 * size / 128
-    field = GaussianField(size, size, std=0.25, length=length, color_correlation=0.93)
-    if task == "sr16":
-        return GaussianPosterior(field, LinearBicubic(size, size, factor=16))
-    if task == "colorization":
-        return GaussianPosterior(field, LinearGray(size, size))
-    noise = GaussianField(size, size, std=0.1, length=4.0, color_correlation=0.93)
-    return Blurred(GaussianPosterior(noise, LinearGray(size, size)))
-
-
-@dataclass(frozen=True)
-class Blurred:
-    """Add correlated noise to observations that have the images' size."""
-
-    noise: GaussianPosterior
-
-    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """See `models.Sampler`."""
-        return (observation + self.noise.prior_deviation(generators)).clamp(0, 1).float()
 
 
 def validate(
@@ -78,7 +44,7 @@ def validate(
 
     Returns:
         ``psnr`` and ``ssim`` of reobservations, ``width`` from the least to the greatest sample,
-        ``crps``, and ``skill`` against `reference_sampler`.
+        ``crps``, and ``skill`` against `models.reference_sampler`.
     """
     network.eval()
     sampler = method.sampler(network, config)
@@ -101,7 +67,7 @@ def validate(
 @lru_cache(maxsize=8)
 def reference_crps(held_out: Pairs, images: int = IMAGES) -> float:
     """Return the mean CRPS of the reference on the first photographs."""
-    sampler = reference_sampler(held_out.task.name, held_out.targets.shape[-1])
+    sampler = reference_sampler(held_out.task.operator, *held_out.targets.shape[-2:])
     total = 0.0
     targets = from_uint8(held_out.targets[:images])
     for index, target in enumerate(targets):

@@ -20,11 +20,11 @@ def add(add_parser: AddParser) -> None:
 
 def run(_: argparse.Namespace) -> ExitCode:
     """List models, tasks, profiles and cases."""
-    from invbench.models import CASES, MODELS
+    from invbench.models import CASES, MODELS, REFERENCES
     from invbench.problems import PROFILES, TASKS
 
     say(f"models: {', '.join(MODELS)}")
     say(f"tasks: {', '.join(TASKS)}")
     say(f"profiles: {', '.join(PROFILES)}")
-    say(f"cases: {', '.join(case.id for case in CASES)}")
+    say(f"cases: {', '.join(case.id for case in CASES + REFERENCES)}")
     return ExitCode.OK

@@ -1,4 +1,4 @@
-"""``invbench paper``: a run beside the study's table."""
+"""``invbench paper``: runs and baselines beside the study's table."""
 
 from __future__ import annotations
 
@@ -13,30 +13,37 @@ if TYPE_CHECKING:
 
     from invbench.verbs import AddParser
 
+TABLE = Path(__file__).parents[2] / "fixtures" / "paper_table1.toml"
+
 
 def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "paper", run)
-    parser.add_argument("folder", type=Path, help="folder of a run")
     parser.add_argument(
-        "--table",
+        "runs",
         type=Path,
-        default=Path("fixtures/paper_table1.toml"),
-        metavar="FILE",
-        help="the study's values",
+        nargs="+",
+        metavar="RUN",
+        help="folder of a run, or file of a baseline; each is laid out on its own",
+    )
+    parser.add_argument(
+        "--table", type=Path, default=TABLE, metavar="FILE", help="the study's values"
     )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Print a run's scores beside the study's, as Markdown, and how their orders agree."""
+    """Print scores beside the study's, as Markdown, how their orders agree, and what holds."""
     from invbench.errors import MissingDataError
-    from invbench.report import read_records
+    from invbench.gate import read_snapshot
     from invbench.report.paper import paper_report, read_paper
-    from invbench.runs import RunStore
 
-    records = read_records(RunStore(arguments.folder))
-    if not any(record.validity for record in records):
-        raise MissingDataError(f"{arguments.folder}: no case was measured")
-    for line in paper_report(records, read_paper(arguments.table)):
-        say(line)
+    paper = read_paper(arguments.table)
+    for path in arguments.runs:
+        cases = read_snapshot(path).cases
+        if not any(record.validity for record in cases.values()):
+            raise MissingDataError(f"{path}: no case was measured")
+        if len(arguments.runs) > 1:
+            say(f"# {path.name}")
+        for line in paper_report(cases, paper):
+            say(line)
     return ExitCode.OK

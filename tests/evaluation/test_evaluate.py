@@ -228,3 +228,32 @@ def test_the_identity_says_what_is_known_and_no_more():
     assert identity["task"]["dataset"]["groups"] == ["astronaut", "chelsea", "coffee"]
     assert identity["sampling"]["nfe"] == 1
     assert identity["metrics"]["ssim"]["win_size"] == 7
+
+
+def test_ranks_and_tarp_are_counted_against_targets_and_other_photographs(evaluation, samples):
+    interval = evaluation.record.interval
+    shares = []
+    for photo, drawn in zip(PHOTOS, samples, strict=True):
+        below = (drawn.numpy() < photo.pixels.numpy() / 255 - 1e-6).sum(0)
+        shares.append((below == 20).mean())  # above all samples, and so without ties
+    assert interval.rank_histogram[-1] == pytest.approx(np.mean(shares), abs=0.01)
+    assert sum(interval.rank_histogram) == pytest.approx(1)
+    assert len(interval.rank_histogram) == 21
+
+    for index, (photo, drawn) in enumerate(zip(PHOTOS, samples, strict=True)):
+        others = [p for p in (*PHOTOS[index + 1 :], *PHOTOS[:index]) if p.group != photo.group]
+        other = others[0].pixels.numpy() / 255
+        limit = np.linalg.norm(photo.pixels.numpy() / 255 - other)
+        nearer = np.mean([np.linalg.norm(one.numpy() - other) < limit for one in drawn])
+        assert interval.tarp_per_image[index] == pytest.approx(nearer)
+
+
+def test_scores_against_the_target_are_kept(evaluation, samples):
+    found = evaluation.record.target["psnr"]
+    each = [
+        peak_signal_noise_ratio(photo.pixels.numpy() / 255, one.double().numpy(), data_range=1)
+        for photo, drawn in zip(PHOTOS, samples, strict=True)
+        for one in drawn
+    ]
+    assert found.mean == pytest.approx(np.mean(each), abs=1e-3)
+    assert (found.unit, len(found.per_image)) == ("dB", 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -13,17 +14,21 @@ import lpips
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+import torchvision
+from safetensors.torch import load_file, save_file
 
 from invbench.errors import (
     CorruptCheckpointError,
     ForeignCheckpointError,
     InvalidImagesError,
     MissingDataError,
+    RandomLpipsWarning,
     UnknownNameError,
 )
-from invbench.metrics import load_lpips, validity_metrics, weights
+from invbench.metrics import load_lpips, tensor_files, validity_metrics, weights
 from invbench.metrics import lpips as lpips_module
+from invbench.suite import Options
+from invbench.suite.resolve import load_metrics
 
 NETS = ("alex", "vgg", "squeeze")
 DATA = Path(os.environ.get("INVBENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -34,11 +39,11 @@ FP16_SQUEEZE = DATA / "squeezenet1_1-fp16rounded-from-ncnn.npz"
 def torch_home(tmp_path, monkeypatch):
     """Give each test an empty cache, and no network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(weights, "urlopen", no_network)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def no_network(url, **_):
+def no_network(url, *_, **__):
     raise URLError(f"no network for {url}")
 
 
@@ -46,6 +51,7 @@ def no_network(url, **_):
 def random_lpips(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("empty")))
+        patch.setattr(weights, "SHIPPED", {})
         return {net: load_lpips(net=net, offline=True) for net in NETS}
 
 
@@ -206,29 +212,59 @@ class TestKnownAnswers:
         expected = pairwise(metric, self.REOBSERVATION, self.OBSERVATION)
         assert found == pytest.approx(expected.item(), abs=1e-6)
 
+    def test_the_shipped_alexnet_gives_what_torchvisions_layers_and_the_heads_give(self):
+        metric = load_lpips(offline=True)
+        assert (metric.name, metric.reason) == ("lpips", "")
+        found = metric(self.REOBSERVATION, self.OBSERVATION).item()
+        expected = by_torchvision(self.REOBSERVATION[0], self.OBSERVATION)
+        assert expected > 0.05
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def by_torchvision(one, other):
+    """Compute LPIPS from torchvision's own AlexNet, the file's tensors, and the learned heads."""
+    network = torchvision.models.alexnet(weights=None).features
+    state = load_file(weights.SHIPPED["alex"])
+    network.load_state_dict({key.removeprefix("features."): v for key, v in state.items()})
+    heads = torch.load(
+        Path(lpips.__file__).parent / "weights/v0.1/alex.pth", map_location="cpu", weights_only=True
+    )
+    shift = torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
+    scale = torch.tensor([0.458, 0.448, 0.450])[:, None, None]
+    features = [((2 * image - 1 - shift) / scale)[None] for image in (one, other)]
+    total, head = 0.0, iter(heads.values())
+    with torch.no_grad():
+        for layer in network[:12]:
+            features = [layer(feature) for feature in features]
+            if isinstance(layer, torch.nn.ReLU):
+                unit = [f / (f.square().sum(1, keepdim=True).sqrt() + 1e-10) for f in features]
+                squares = (unit[0] - unit[1]).square()
+                total += (squares * next(head)).sum(1).mean().item()
+    return total
+
 
 class TestRandomTrunk:
     def test_it_is_named_and_says_why(self):
-        metric = load_lpips(offline=True)
+        metric = load_lpips(net="vgg", offline=True)
         assert metric.name == "lpips_random"
-        assert "alexnet-owt-7be5be79.pth" in metric.reason
+        assert "vgg16-397923af.pth" in metric.reason
         assert "downloads are off" in metric.reason
 
     def test_it_neither_reads_nor_moves_the_global_generator(self, random_lpips):
         torch.random.manual_seed(7)
         before = torch.random.get_rng_state()
-        metric = load_lpips(offline=True)
+        metric = load_lpips(net="squeeze", offline=True)
         assert torch.equal(torch.random.get_rng_state(), before)
-        assert metric.backbone_sha256 == random_lpips["alex"].backbone_sha256
-        states = (m.model.state_dict() for m in (metric, random_lpips["alex"]))
+        assert metric.backbone_sha256 == random_lpips["squeeze"].backbone_sha256
+        states = (m.model.state_dict() for m in (metric, random_lpips["squeeze"]))
         assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
 
     @pytest.mark.parametrize(
         ("net", "digest"),
         [
-            ("alex", "11295991015e9906"),
-            ("vgg", "09f683c97d2988d1"),
-            ("squeeze", "3f48300cfd05766f"),
+            ("alex", "cbd46f88b52def04"),
+            ("vgg", "3fa7fe5fc7fb0410"),
+            ("squeeze", "499934a16945f71e"),
         ],
     )
     def test_its_weights_are_the_same_everywhere(self, random_lpips, net, digest):
@@ -271,7 +307,7 @@ class TestWeights:
         WRITERS[suffix](torchvision_state, path)
         metric = load_lpips(net="squeeze", weights=path)
         assert metric.name == "lpips_custom"
-        assert metric.backbone_sha256 == sha256(path.read_bytes()).hexdigest()
+        assert metric.backbone_sha256 == random_lpips["squeeze"].backbone_sha256
         pair = altered(pattern(3, 32, 32)), pattern(3, 32, 32)
         assert torch.equal(metric(*pair), random_lpips["squeeze"](*pair))
 
@@ -303,7 +339,7 @@ class TestWeights:
             for _ in range(draws.integers(1, 9)):
                 damaged[draws.integers(len(damaged))] = draws.integers(256)
             try:
-                weights._parse(path, bytes(damaged))
+                tensor_files.parse(path, bytes(damaged))
             except (CorruptCheckpointError, ForeignCheckpointError):
                 refused += 1
         assert refused > 50
@@ -366,14 +402,48 @@ class TestWeights:
 class TestOfficialWeights:
     @pytest.fixture
     def official(self, tmp_path, torchvision_state, monkeypatch):
-        """Make a file whose digest is the one that torchvision's name for it promises."""
+        """Make a file and have it pinned as the official one of SqueezeNet."""
         torch.save(torchvision_state, tmp_path / "official.pth")
         content = (tmp_path / "official.pth").read_bytes()
-        file = f"squeezenet1_1-{sha256(content).hexdigest()[:8]}.pth"
-        monkeypatch.setitem(
-            weights.TRUNKS, "squeeze", replace(weights.TRUNKS["squeeze"], file=file)
+        pinned = replace(weights.TRUNKS["squeeze"], sha256=sha256(content).hexdigest())
+        monkeypatch.setitem(weights.TRUNKS, "squeeze", pinned)
+        return pinned.file, content
+
+    @pytest.mark.parametrize("suffix", WRITERS)
+    def test_alexnet_is_known_by_its_tensors_in_whatever_file(self, tmp_path, suffix):
+        state = load_file(weights.SHIPPED["alex"])
+        path = tmp_path / f"renamed{suffix}"
+        WRITERS[suffix](state | {"classifier.1.weight": torch.zeros(2, 2)}, path)
+        metric = load_lpips(weights=path)
+        assert metric.name == "lpips"
+        assert metric.backbone_sha256 == load_lpips().backbone_sha256
+
+    def test_one_other_value_in_a_million_is_another_network(self, tmp_path):
+        state = load_file(weights.SHIPPED["alex"])
+        state["features.10.weight"][0, 0, 0, 0] += 1e-6
+        save_file(state, tmp_path / "alexnet-owt-7be5be79.safetensors")
+        assert load_lpips(weights=tmp_path / "alexnet-owt-7be5be79.safetensors").name == (
+            "lpips_custom"
         )
-        return file, content
+
+    @pytest.mark.parametrize("digits", [8, 16])
+    def test_a_file_with_the_right_first_digits_is_not_official(
+        self, tmp_path, official, monkeypatch, digits
+    ):
+        genuine = sha256(official[1]).hexdigest()
+        forged = genuine[:digits] + "0" * (64 - digits)
+        monkeypatch.setitem(
+            weights.TRUNKS, "squeeze", replace(weights.TRUNKS["squeeze"], sha256=forged)
+        )
+        (tmp_path / "forged.pth").write_bytes(official[1])
+        assert load_lpips(net="squeeze", weights=tmp_path / "forged.pth").name == "lpips_custom"
+
+    def test_every_pinned_digest_is_whole(self):
+        pinned = [trunk.sha256 for trunk in weights.TRUNKS.values()]
+        for digest in [*pinned, *weights._KNOWN_TENSORS]:
+            assert len(bytes.fromhex(digest)) == 32
+        for trunk in weights.TRUNKS.values():
+            assert trunk.sha256.startswith(Path(trunk.file).stem.rpartition("-")[2])
 
     def test_they_are_taken_from_the_cache(self, torch_home, official):
         file, content = official
@@ -392,40 +462,49 @@ class TestOfficialWeights:
         with pytest.raises(CorruptCheckpointError, match="delete the file"):
             load_lpips(net="squeeze", offline=True)
 
-    def test_they_are_downloaded_once(self, torch_home, official, monkeypatch):
+    def test_they_are_downloaded_once_and_held_against_the_whole_digest(
+        self, torch_home, official, monkeypatch
+    ):
         file, content = official
-        source = torch_home.parent / "source"
-        source.parent.mkdir(parents=True)
-        source.write_bytes(content)
-        urls = []
-        monkeypatch.setattr(
-            weights, "urlopen", lambda url, **_: urls.append(url) or source.open("rb")
-        )
+        asked = []
+
+        def download(url, path, *, hash_prefix, **_):
+            asked.append((url, hash_prefix))
+            Path(path).write_bytes(content)
+
+        monkeypatch.setattr(torch.hub, "download_url_to_file", download)
         names = [load_lpips(net="squeeze").name for _ in range(2)]
         assert names == ["lpips_squeeze"] * 2
-        assert urls == [f"https://download.pytorch.org/models/{file}"]
+        url = f"https://download.pytorch.org/models/{file}"
+        assert asked == [(url, sha256(content).hexdigest())]
         assert (torch_home / file).read_bytes() == content
 
-    def test_a_failed_download_leaves_a_random_trunk_that_says_so(self, torch_home):
+    @pytest.mark.parametrize("error", [URLError("no network"), RuntimeError("invalid hash value")])
+    def test_a_failed_or_wrong_download_leaves_a_random_trunk_that_says_so(
+        self, monkeypatch, error
+    ):
+        def download(*_, **__):
+            raise error
+
+        monkeypatch.setattr(torch.hub, "download_url_to_file", download)
         metric = load_lpips(net="squeeze")
         assert metric.name == "lpips_random"
         assert "download failed" in metric.reason
-        assert "no network" in metric.reason
-        assert not torch_home.exists()
+        assert str(error.args[0]) in metric.reason
 
-    def test_a_wrong_download_is_not_kept(self, torch_home, tmp_path, monkeypatch):
-        (tmp_path / "page.html").write_bytes(b"<html>log in</html>")
-        monkeypatch.setattr(
-            weights, "urlopen", lambda *_, **__: (tmp_path / "page.html").open("rb")
-        )
-        metric = load_lpips(net="squeeze")
-        assert metric.name == "lpips_random"
-        assert "sha256" in metric.reason
-        assert not torch_home.exists()
-
-    def test_nothing_is_fetched_offline(self, monkeypatch):
-        monkeypatch.setattr(weights, "urlopen", lambda *_, **__: pytest.fail("went online"))
+    def test_nothing_is_fetched_offline_or_for_what_is_shipped(self, monkeypatch):
+        monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_: pytest.fail("online"))
         assert load_lpips(net="squeeze", offline=True).name == "lpips_random"
+        assert load_lpips().name == "lpips"
+
+
+def test_a_run_that_falls_back_to_random_weights_warns():
+    options = Options(lpips_net="vgg")
+    with pytest.warns(RandomLpipsWarning, match=r"lpips_random.*vgg16-397923af\.pth"):
+        load_metrics(options, torch.device("cpu"), offline=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_metrics(Options(), torch.device("cpu"), offline=True)
 
 
 class TestValidityMetrics:

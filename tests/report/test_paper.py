@@ -6,17 +6,19 @@ import math
 from pathlib import Path
 
 import pytest
+from gate_records import metric, write_run
 from run_records import case_record
 
 from invbench.cli import main
 from invbench.errors import InvalidRecordError, MissingDataError
 from invbench.exit_codes import ExitCode
+from invbench.gate.baselines import promote
 from invbench.models.registry import MODELS
 from invbench.problems.tasks import TASKS
-from invbench.report.paper import PaperTable, correlation, paper_report, read_paper
-from invbench.runs.store import RunStore
+from invbench.report.paper import PaperTable, paper_report, read_paper
 
-PATH = Path(__file__).parents[2] / "fixtures" / "paper_table1.toml"
+ROOT = Path(__file__).parents[2]
+PATH = ROOT / "fixtures" / "paper_table1.toml"
 HEAD = 'models = ["a", "b"]\ntasks = ["sr16"]\n'
 
 
@@ -25,9 +27,12 @@ class TestShippedTable:
         table = read_paper(PATH)
         assert (table.models, table.tasks) == (MODELS, tuple(TASKS))
 
-    def test_has_the_two_known_values_and_no_other(self):
-        known = {"ddrm-sr16": {"psnr": 29.57}, "ddrm-colorization": {"psnr": 28.21}}
-        assert read_paper(PATH).values == known
+    def test_has_all_72_values(self):
+        values = read_paper(PATH).values
+        assert set(values) == {f"{model}-{task}" for model in MODELS for task in TASKS}
+        assert all(set(scores) == {"psnr", "ssim", "lpips"} for scores in values.values())
+        assert values["ddrm-sr16"]["psnr"] == 29.57
+        assert values["chimle-decompression"] == {"psnr": 26.24, "ssim": 0.877, "lpips": 0.191}
 
 
 class TestReading:
@@ -52,69 +57,94 @@ class TestReading:
             read_paper(tmp_path / "t.toml")
 
 
-class TestCorrelation:
-    def test_is_of_ranks(self):
-        assert correlation([1, 10, 100, 1000], [1, 2, 3, 4]).startswith("rho 1.00")
-        assert correlation([4, 3, 2, 1], [1, 2, 3, 9]).startswith("rho -1.00")
-
-    def test_is_the_closed_form_without_ties(self):
-        ours, theirs = [3, 1, 4, 2, 5], [1, 2, 3, 4, 5]
-        squares = sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True))
-        expected = 1 - 6 * squares / (5 * 24)
-        assert correlation(ours, theirs) == f"rho {expected:.2f} over 5 methods"
-
-    def test_takes_rows_that_have_both(self):
-        ours, theirs = [1, None, 3, 4, 2, 9], [1, 7, 3, 4, 2, None]
-        assert correlation(ours, theirs) == "rho 1.00 over 4 methods"
-
-    def test_of_few_or_equal_values_is_no_number(self):
-        assert correlation([1, 2, 3, None], [1, 2, 3, 4]) == "not enough: 3 of 4 methods have both"
-        assert correlation([1, 1, 1, 1], [1, 2, 3, 4]).startswith("undefined")
-
-
 def table_of(**values):
-    """Return a table of five models on one task with the given PSNR of each."""
+    """Return a table of models on one task with the given PSNR of each."""
     models = tuple(values)
     cases = {f"{m}-sr16": {"psnr": v} for m, v in values.items() if v is not None}
     return PaperTable(models, ("sr16",), cases)
 
 
+def by_id(*records):
+    return {record.case_id: record for record in records}
+
+
+def lpips_record(case_id, name, value=0.1):
+    return case_record(case_id, validity={name: metric([value, value], higher_is_better=False)})
+
+
 class TestReport:
     def test_shows_both_and_names_what_is_absent(self):
-        records = [case_record("a-sr16", psnr=20.0), case_record("c-sr16", psnr=math.nan)]
+        records = by_id(case_record("a-sr16", psnr=20.0), case_record("c-sr16", psnr=math.nan))
         lines = paper_report(records, table_of(a=21.5, b=22.0, c=None))
         rows = {
             line.split(" | ")[0].strip("| "): line.split(" | ") for line in lines if "|" in line
         }
-        heading = rows["model"]
-        assert heading[1:3] == ["psnr", "psnr (paper)"]
+        assert rows["model"][1:3] == ["psnr", "psnr (paper)"]
         assert rows["a"][1:3] == ["20.00", "21.50"]
         assert rows["b"][1:3] == ["-", "22.00"]
         assert rows["c"][1:3] == ["-", "absent"]
-        assert "- psnr: not enough: 1 of 4 methods have both" in lines
+        assert "- psnr: not enough: 1 of 4 models have both" in lines
 
-    def test_random_lpips_is_not_held_against_the_paper(self):
+    @pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "lpips_squeeze_fp16"])
+    def test_lpips_counts_under_whatever_name_it_was_scored(self, name):
+        table = PaperTable(
+            tuple("abcd"),
+            ("sr16",),
+            {f"{m}-sr16": {"lpips": 0.1 + k / 10} for k, m in enumerate("abcd")},
+        )
+        records = by_id(*(lpips_record(f"{m}-sr16", name, k / 10) for k, m in enumerate("abcd")))
+        lines = paper_report(records, table)
+        assert f"| {name} | lpips (paper) |" in lines[2]
+        expected = f"- {name}: Spearman's rho 1.00, Kendall's tau 1.00, over 4 models"
+        assert expected in lines
+
+    def test_random_lpips_is_shown_but_not_held_against_the_paper(self):
         table = PaperTable(("a",), ("sr16",), {"a-sr16": {"lpips": 0.2}})
-        lines = paper_report([case_record("a-sr16")], table)
+        lines = paper_report(by_id(case_record("a-sr16")), table)
         heading, row = (line.strip("| ").split(" | ") for line in (lines[2], lines[4]))
         cells = dict(zip(heading, row, strict=True))
-        assert (cells["lpips"], cells["lpips (paper)"]) == ("-", "0.2000")
-        assert cells["lpips_random"] == "0.1000"
-        assert "- lpips: not enough: 0 of 4 methods have both" in lines
+        assert (cells["lpips_random"], cells["lpips (paper)"]) == ("0.100", "0.200")
+        assert any(line.startswith("- lpips_random: made with random weights") for line in lines)
 
-    def test_orders_that_agree_are_told(self):
+    def test_orders_that_agree_are_told_with_their_interval_over_photographs(self):
+        data = {"image_ids": ["0", "1", "2"], "groups": ["p", "p", "q"]}
         names = "abcde"
-        records = [case_record(f"{m}-sr16", psnr=20.0 + k) for k, m in enumerate(names)]
-        table = table_of(**{m: 30.0 + k**2 for k, m in enumerate(names)})
-        assert "- psnr: rho 1.00 over 5 methods" in paper_report(records, table)
+        records = by_id(
+            *(
+                case_record(
+                    f"{m}-sr16",
+                    identity={"task": {"dataset": data}},
+                    validity={"psnr": metric([20.0 + k, 21.0 + k, 22.0 + k], True)},
+                )
+                for k, m in enumerate(names)
+            )
+        )
+        lines = paper_report(records, table_of(**{m: 30.0 + k**2 for k, m in enumerate(names)}))
+        said = (
+            "- psnr: Spearman's rho 1.00 (1.00 to 1.00), Kendall's tau 1.00 (1.00 to 1.00), "
+            "over 5 models"
+        )
+        assert said in lines
 
 
-def test_the_verb_prints_all_cases(tmp_path, capsys):
-    store = RunStore(tmp_path)
-    assert main(["paper", str(tmp_path), "--table", str(PATH)]) is ExitCode.MISSING
-    store.write_case(case_record("ddrm-sr16", psnr=31.25))
-    assert main(["paper", str(tmp_path), "--table", str(PATH)]) is ExitCode.OK
-    text = capsys.readouterr().out
-    assert text.count("| ddrm |") == 3
-    assert "| ddrm | 31.25 | 29.57 |" in text
-    assert text.count("absent") == 24 * 4 - 2
+class TestVerb:
+    def test_prints_all_cases_of_a_run_and_what_holds(self, tmp_path, capsys, monkeypatch):
+        folder = write_run(tmp_path / "run", [case_record("ddrm-sr16", psnr=31.25)])
+        monkeypatch.chdir(tmp_path)  # the table is found from anywhere
+        assert main(["paper", str(folder)]) is ExitCode.OK
+        text = capsys.readouterr().out
+        assert text.count("| ddrm |") == 3
+        assert "| ddrm | 31.25 | 29.57 |" in text
+        assert "MoNCE has the least diversity" in text
+
+    def test_takes_runs_and_baselines_together(self, tmp_path, capsys):
+        folder = write_run(tmp_path / "run", [case_record("ddrm-sr16", psnr=31.25)])
+        promote(folder, tmp_path / "baselines")
+        (file,) = (tmp_path / "baselines").rglob("*.json")
+        assert main(["paper", str(folder), str(file)]) is ExitCode.OK
+        text = capsys.readouterr().out
+        assert text.count("| ddrm | 31.25 | 29.57 |") == 2
+        assert text.index("# run\n") < text.index(f"# {file.name}\n")
+
+    def test_a_folder_that_is_no_run_is_missing(self, tmp_path):
+        assert main(["paper", str(tmp_path)]) is ExitCode.MISSING

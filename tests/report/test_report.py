@@ -60,15 +60,15 @@ def test_markdown(store, tmp_path):
     assert "**1 passed, 1 failed, 2 skipped**" in lines
     table = [line for line in lines if line.startswith("|")]
     assert table[0] == (
-        "| case | psnr | ssim | lpips_random | coverage | ideal | band | width "
+        "| case | psnr | ssim | lpips_random | coverage | ideal | band | skill | width "
         "| samples/s | 1st call | limits | calibration | contract | verdict |"
     )
     assert table[2] == (
-        "| chimle-sr16 | 28.00 | - | 0.1000 | 0.800 | 0.810 | - | 0.100 | 16.0 | - | kept | - | - "
-        "| passed |"
+        "| chimle-sr16 | 28.00 | - | 0.1000 | 0.800 | 0.810 | - | +0.25 | 0.100 | 16.0 | - | kept "
+        "| - | - | passed |"
     )
     assert table[3].endswith("| - | **failed** |")
-    assert {line.count(" | ") for line in table[:4]} == {13}
+    assert {line.count(" | ") for line in table[:4]} == {14}
     assert "- `cimle-sr16`: validity/psnr 1, limit >= 2 \\| &lt;b>worse&lt;/b>" in lines
     assert "- no such checkpoint: ddrm-sr16, msgan-sr16" in lines
     assert "- selected, but without a record: ndm-sr16" in lines
@@ -123,6 +123,7 @@ def test_csv_holds_every_number_in_full(tmp_path):
     assert float(rows[0]["psnr"]) == 28.123456789012345
     assert (rows[0]["psnr_stderr"], rows[0]["lpips_random_stderr"]) == ("0.5", "")
     assert (rows[0]["samples_per_second"], rows[1]["samples_per_second"]) == ("16.0", "")
+    assert (rows[0]["target_psnr_best"], rows[0]["crps_skill"]) == ("28.0", "0.25")
     assert rows[1]["reason"] == 'a "reason", with\ncommas'
 
 

@@ -22,10 +22,12 @@ def speed(**changes):
 def test_coverage_stands_beside_its_band_and_verdict():
     record = case_record()
     judged = replace(record.interval, coverage_band=(0.78, 0.8412))
-    heading, with_band, without = run_table([replace(record, interval=judged), record])
-    assert heading.split()[4:8] == ["coverage", "ideal", "band", "width"]
-    assert with_band.split()[4:8] == ["0.800", "0.810", "0.780-0.841", "0.100"]
-    assert without.split()[4:8] == ["0.800", "0.810", "-", "0.100"]
+    heading, with_band, without = run_table(
+        [replace(record, interval=judged), replace(record, skill={})]
+    )
+    assert heading.split()[4:8] == ["coverage", "ideal", "band", "skill"]
+    assert with_band.split()[4:8] == ["0.800", "0.810", "0.780-0.841", "+0.25"]
+    assert without.split()[4:8] == ["0.800", "0.810", "-", "-"]
 
 
 BREACHES = tuple(Breach(name=name, expected="e", seen=f"{name} seen") for name in ("one", "other"))
@@ -54,3 +56,10 @@ def test_each_verdict_has_a_column_and_what_changed_a_line(changes, column, cell
     assert dict(zip(headings([record]), case_row(record), strict=True))[column] == cell
     lines = run_table([record])[2:]
     assert note in lines[0] if note else not lines
+
+
+def test_columns_can_be_chosen_and_unknown_ones_are_named():
+    lines = run_table([case_record()], ["crps_skill", "target_psnr_best", "nfe", "fid"])
+    assert lines[0].split() == ["case", "crps_skill", "target_psnr_best", "nfe", "fid", "verdict"]
+    assert lines[1].split() == ["chimle-sr16", "0.25", "28", "1", "-", "passed"]
+    assert lines[2].startswith("no column fid; there are psnr, psnr_stderr, ")

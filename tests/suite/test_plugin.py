@@ -41,15 +41,17 @@ def suite(results, *arguments):
     )
 
 
-def test_all_24_cases_exist():
+def test_all_24_cases_and_the_references_exist():
     done = suite("unused", "--collect-only", "-q")
     ids = re.findall(r"test_pair\[(\w+-\w+)\]", done.stdout)
-    assert len(ids) == 24
-    assert {"bicyclegan-sr16", "ndm-decompression", "chimle-colorization"} <= set(ids)
+    assert len(ids) == 27
+    assert {"bicyclegan-sr16", "ndm-decompression", "chimle-colorization", "reference-sr16"} <= set(
+        ids
+    )
 
 
 def test_k_imle_takes_both_and_k_cimle_one():
-    for word, count in (("imle", 6), ("cimle", 3), ("chimle", 3), ("sr16", 8)):
+    for word, count in (("imle", 6), ("cimle", 3), ("chimle", 3), ("sr16", 9)):
         done = suite("unused", "--collect-only", "-q", "-k", word)
         assert len(re.findall(r"test_pair\[", done.stdout)) == count
 
@@ -152,7 +154,7 @@ def test_pytest_benchmark_saves_scores_and_facts_and_compares_its_files(
     for entry in saved["benchmarks"]:
         record = json.loads((folder / "run" / "cases" / f"{entry['param']}.json").read_text())
         assert entry["group"] == record["identity"]["task"]["name"]
-        assert set(entry["extra_info"]) == {"psnr", "ssim", "lpips_random", "coverage"}
+        assert set(entry["extra_info"]) == {"psnr", "ssim", "lpips", "coverage"}
         assert all(type(value) is float for value in entry["extra_info"].values())
         assert entry["extra_info"]["psnr"] == record["validity"]["psnr"]["mean"]
         assert entry["stats"]["rounds"] == 2

@@ -1,4 +1,4 @@
-"""A world in which the posterior is known: a Gaussian field seen through a linear operator."""
+"""The exact posterior of a Gaussian field seen through a linear operator without noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from invbench.operators import LinearBicubic, LinearGray, bicubic_matrix
-from invbench.seeding import generator, randn, sample_seed
+from invbench.seeding import randn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from invbench.data.synthetic import GaussianField
-    from invbench.models import Sampler
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,10 @@ class Axes:
     column: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Map ``[..., C, H, W]`` to ``[..., c, h, w]`` float64."""
-        mixed = (self.color @ images.double().flatten(-2)).unflatten(-1, images.shape[-2:])
-        result: Tensor = self.row @ mixed @ self.column.T
+        """Map ``[..., C, H, W]`` to ``[..., c, h, w]``, in the precision of the images."""
+        color, row, column = (m.to(images) for m in (self.color, self.row, self.column))
+        mixed = (color @ images.flatten(-2)).unflatten(-1, images.shape[-2:])
+        result: Tensor = row @ mixed @ column.T
         return result
 
 
@@ -91,7 +91,8 @@ class GaussianPosterior:
 
         A deviation drawn from the prior becomes one drawn from the posterior.
         """
-        return deviation - self.gain(self.operator(deviation.double()))
+        deviation = deviation.double()
+        return deviation - self.gain(self.operator(deviation))
 
     def prior_deviation(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Draw from the prior, minus its mean: float64 ``[N, 3, H, W]``, row k from generator k."""
@@ -103,8 +104,9 @@ class GaussianPosterior:
         return self.null_part(self.prior_deviation(generators))
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Draw from the posterior, float32 and clamped to [0, 1]; see `World` on clamping."""
-        return to_images(self.mean(observation) + self.deviation(generators))
+        """Draw from the posterior, float32 and clamped to [0, 1]."""
+        deviation = self.deviation(generators).to(observation.device)
+        return to_images(self.mean(observation) + deviation)
 
     @cached_property
     def _roots(self) -> Axes:
@@ -136,51 +138,6 @@ class GaussianPosterior:
     @staticmethod
     def _axes(axes: Axes) -> tuple[Tensor, Tensor, Tensor]:
         return axes.color, axes.row, axes.column
-
-
-@dataclass(frozen=True, eq=False)
-class World:
-    """Targets drawn from a Gaussian field, their observations, and the exact posterior.
-
-    Samples and targets are clamped to [0, 1], but Gaussian values have no limits. So choose the
-    field's standard deviation small enough that clamping hardly happens: at 0.07 around 0.5, a
-    value leaves [0, 1] with probability 1e-12.
-
-    Attributes:
-        posterior: the exact sampler.
-        targets: ``[N, 3, H, W]`` float32 in [0, 1].
-        observations: ``[N, c, h, w]`` float32.
-        seed: of all random numbers of this world.
-    """
-
-    posterior: GaussianPosterior
-    targets: Tensor
-    observations: Tensor
-    seed: int
-
-    @classmethod
-    def draw(cls, posterior: GaussianPosterior, n_images: int, *, seed: int = 0) -> World:
-        """Draw the targets and observe them."""
-        generators = [generator(sample_seed(seed, "targets", str(i), 0)) for i in range(n_images)]
-        targets = to_images(posterior.field.mean + posterior.prior_deviation(generators))
-        return cls(posterior, targets, posterior.operator(targets), seed)
-
-    def sample_seed(self, image: int, index: int) -> int:
-        """Return the seed of a sample of an image."""
-        return sample_seed(self.seed, "sentinels", str(image), index)
-
-    def sample(self, sampler: Sampler, n_samples: int) -> Tensor:
-        """Draw ``[N, K, 3, H, W]``, neither rounded nor checked, unlike `evaluation.draw`."""
-        rows = [(i, k) for i in range(len(self.targets)) for k in range(n_samples)]
-        generators = [generator(self.sample_seed(*row)) for row in rows]
-        samples = sampler(self.observations.repeat_interleave(n_samples, 0), generators)
-        return samples.reshape(len(self.targets), n_samples, *samples.shape[1:])
-
-    def find(self, observation: Tensor) -> Tensor:
-        """Return the image number of each observation of this world, ``[N, ...] -> [N]``."""
-        flat, known = observation.flatten(1), self.observations.flatten(1)
-        nearest: Tensor = torch.cdist(flat, known).argmin(1)
-        return nearest
 
 
 def to_images(values: Tensor) -> Tensor:

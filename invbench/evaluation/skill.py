@@ -1,0 +1,93 @@
+"""How much better than the reference sampler, which has learnt five numbers?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from invbench.errors import UnknownNameError
+from invbench.evaluation.estimates import estimate
+from invbench.evaluation.sampling import draw_samples, observe
+from invbench.models import fitted_prior, reference_sampler
+from invbench.runs import SkillRecord
+from invbench.uncertainty import crps, pool_distances, role_energy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from invbench.data import DataSet
+    from invbench.evaluation.experiment import Settings
+    from invbench.problems import Task
+
+SKILLS = ("crps", "energy")
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceScores:
+    """Proper scores of the reference sampler, image by image.
+
+    Attributes:
+        version: of the reference.
+        scores: "crps" and "energy", each ``[n]``.
+    """
+
+    version: str
+    scores: Mapping[str, NDArray[np.float64]]
+
+
+@lru_cache(maxsize=16)  # the models of a task share them
+def reference_scores(task: Task, data: DataSet, settings: Settings) -> ReferenceScores | None:
+    """Score the reference sampler on the images that others are measured on.
+
+    Returns:
+        None if there is no reference for the task's operator.
+    """
+    height, width = data.photos[0].pixels.shape[-2:]
+    try:
+        sampler = reference_sampler(task.operator, height, width)
+    except UnknownNameError:
+        return None
+    settings = replace(settings, dtype="float32")
+    rows = []
+    for photo in data.photos:
+        observed = observe(photo, task, settings.device)
+        samples = draw_samples(sampler, observed, settings)
+        energy = role_energy(pool_distances(samples, observed.target))[0]
+        rows.append((float(crps(samples, observed.target)), float(energy)))
+    columns = np.array(rows).T
+    return ReferenceScores(fitted_prior().version, dict(zip(SKILLS, columns, strict=True)))
+
+
+def skill_records(
+    arrays: Mapping[str, NDArray[np.float64]], reference: ReferenceScores, groups: Sequence[str]
+) -> dict[str, SkillRecord]:
+    r"""Compare a sampler's scores with the reference's, for each of `SKILLS`.
+
+    .. math::
+        \mathrm{skill} = 1 - \bar s / \bar s_{ref}
+
+    Both scores are means over images; the confidence interval comes from resampling photographs.
+
+    Args:
+        arrays: the sampler's scores, ``[n]`` each.
+        reference: the reference's, of the same images.
+        groups: the photograph that each image is of.
+    """
+    records = {}
+    for name in SKILLS:
+        pairs = np.stack([arrays[name], reference.scores[name]], axis=1)
+        found = estimate(pairs, groups, lambda own, other: 1 - own / other)
+        records[name] = SkillRecord(
+            value=found["value"],
+            low=found["low"],
+            high=found["high"],
+            reference=reference.version,
+            per_image=tuple(pairs[:, 0].tolist()),
+            reference_per_image=tuple(pairs[:, 1].tolist()),
+        )
+    return records

@@ -1,0 +1,67 @@
+"""How near do samples come to the target itself, and does it help to draw several?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invbench.images import from_uint8, to_uint8
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from invbench.metrics import Metric
+
+SCORE_CAPS = {"psnr": 100.0}
+DIVERSITY = "diversity"
+
+
+def names_of(metric: Metric) -> tuple[str, str, str]:
+    """Return the names of what `against_target` says by a metric."""
+    return metric.name, f"{metric.name}_of_mean", f"{metric.name}_best"
+
+
+def against_target(samples: Tensor, target: Tensor, metrics: Sequence[Metric]) -> dict[str, float]:
+    """Score samples against their target.
+
+    Args:
+        samples: ``[K, 3, H, W]`` in [0, 1].
+        target: ``[3, H, W]`` in [0, 1].
+        metrics: what images are compared by.
+
+    Returns:
+        For each metric its mean over samples, under "<metric>_of_mean" the score of the samples'
+        mean, rounded to 8 bits, and under "<metric>_best" that of the best sample; and
+        `diversity`. PSNR is at most 100 dB.
+    """
+    mean = from_uint8(to_uint8(samples.mean(dim=0, keepdim=True)))
+    found: dict[str, float] = {}
+    for metric in metrics:
+        cap = SCORE_CAPS.get(metric.name, float("inf"))
+        scores = metric.function(samples, target).clamp(max=cap)
+        of_mean = metric.function(mean, target).clamp(max=cap)
+        best = scores.max() if metric.higher_is_better else scores.min()
+        numbers = (scores.mean(), of_mean[0], best)
+        found |= {
+            name: float(number) for name, number in zip(names_of(metric), numbers, strict=True)
+        }
+    return found | {DIVERSITY: diversity(samples, target)}
+
+
+def diversity(samples: Tensor, target: Tensor) -> float:
+    r"""Return how much nearer the best sample of each pixel comes than the best sample.
+
+    With the squared error :math:`e_{kp}` of sample k at pixel p, it is NTIRE's score of learning
+    the super-resolution space (Lugmayr et al. 2021), by squared errors:
+
+    .. math::
+        \frac{\min_k \bar e_k - \overline{\min_k e_{kp}}}{\min_k \bar e_k}
+
+    It is 0 for equal samples, and 1 where each pixel is met by some sample. Noise raises it, so it
+    says something only beside a score of accuracy.
+    """
+    errors = (samples - target).square().double().mean(dim=1)
+    together = float(errors.mean(dim=(1, 2)).min())
+    apart = float(errors.min(dim=0).values.mean())
+    return (together - apart) / together if together > 0 else 0.0

@@ -1,0 +1,48 @@
+"""Conjugate gradients (Hestenes & Stiefel 1952) for many right sides at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invbench.errors import DidNotConvergeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+STEPS = 1000
+
+
+def solve(system: Callable[[Tensor], Tensor], right: Tensor, *, tolerance: float) -> Tensor:
+    r"""Solve ``system(u) = right`` for a symmetric positive definite linear map.
+
+    Each row is solved until its residual is small and then left alone, so that the rows beside it
+    do not change it.
+
+    Args:
+        system: maps ``[N, d]`` to ``[N, d]``, each row on its own.
+        right: ``[N, d]``.
+        tolerance: of the residual's norm, relative to the right side's.
+
+    Raises:
+        DidNotConvergeError: if a row is not solved after 1000 steps.
+
+    Example:
+        >>> import torch
+        >>> solve(lambda u: 4 * u, torch.ones(1, 2), tolerance=1e-6)
+        tensor([[0.2500, 0.2500]])
+    """
+    u, r = right * 0, right
+    p, rr = r, r.square().sum(1, keepdim=True)
+    limit = tolerance**2 * rr
+    for _ in range(STEPS):
+        running = rr > limit
+        if not running.any():
+            return u
+        s = system(p)
+        alpha = (rr / (p * s).sum(1, keepdim=True)).where(running, 0)
+        u, r = u + alpha * p, r - alpha * s
+        before, rr = rr, r.square().sum(1, keepdim=True)
+        p = r + (rr / before).where(running, 0) * p
+    raise DidNotConvergeError(f"not solved to {tolerance} after {STEPS} steps")
