@@ -6,20 +6,22 @@ finds what is wrong with a folder and `merge` puts the parts of a sharded run to
 
 from __future__ import annotations
 
+from invbench.runs.measurements import (
+    NOTICEABLE,
+    IntervalRecord,
+    MetricRecord,
+    SkillRecord,
+    ThroughputRecord,
+)
 from invbench.runs.merging import conflicts, merge
 from invbench.runs.plain_json import finite
 from invbench.runs.records import (
     MEASURED,
-    NOTICEABLE,
     Breach,
     CalibrationVerdict,
     CaseRecord,
     Check,
-    IntervalRecord,
-    MetricRecord,
     RunRecord,
-    SkillRecord,
-    ThroughputRecord,
     from_json,
     to_json,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from invbench.runs.records import NOTICEABLE
+from invbench.runs.measurements import NOTICEABLE
 
 TIMING_SCHEMA = "invbench.timing/1"
 

@@ -16,7 +16,6 @@ from invbench.errors import (
     MissingCheckpointError,
     MissingDataError,
     RandomLpipsWarning,
-    UnknownNameError,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.machine import forbid_tf32, resolve_device
@@ -30,65 +29,23 @@ from invbench.models import (
     fitted_prior,
     get_method,
     load_checkpoint,
-    load_factory,
     reference_sampler,
 )
 from invbench.problems import TASKS, get_profile, get_task
-from invbench.suite.fingerprint import source_digest
+from invbench.suite.own_samplers import OwnSampler
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
 
     from invbench.metrics import Metric
     from invbench.metrics.weights import Net
-    from invbench.models import Sampler
     from invbench.problems import Profile
     from invbench.suite.options import Options
-
-
-@dataclass(frozen=True)
-class OwnSampler:
-    """A sampler of the user's own, given as ``NAME=package.module:factory``.
-
-    Attributes:
-        name: takes the place of a model id.
-        source: ``package.module:factory``.
-        factory: ``factory(task=..., device=...)`` returns the sampler.
-    """
-
-    name: str
-    source: str
-    factory: Callable[..., Sampler]
-
-    @classmethod
-    def parse(cls, text: str) -> OwnSampler:
-        """Read the option's text and import the factory.
-
-        Raises:
-            UnknownNameError: if the text has another form, the name is a model's, or there is no
-                such factory.
-        """
-        name, _, source = text.partition("=")
-        if not (name and source) or name in (*MODELS, REFERENCE):
-            raise UnknownNameError(
-                f"--sampler {text}: expected NAME=package.module:factory with a name of your own"
-            )
-        return cls(name, source, load_factory(source))
-
-    def subject(self, task: str, device: torch.device) -> Subject:
-        """Build the sampler of a task, and note by what it is known again."""
-        sampler = self.factory(task=task, device=device)
-        facts = Facts(
-            source=self.source,
-            source_sha256=source_digest(self.factory, self.source.partition(":")[0], sampler),
-            stochastic=getattr(sampler, "stochastic", None),
-        )
-        return Subject(sampler, facts)
 
 
 @dataclass(frozen=True)
