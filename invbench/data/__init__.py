@@ -1,7 +1,7 @@
 """On which images? Sets of target images; each image has an id and belongs to a group.
 
-A `DataSet` has a name and photographs; images of one group (crops of one photograph) always stay
-on the same side of a split between calibration and test.
+A `DataSet` has a name and images. The images of a group are crops of one photograph; they always
+stay on the same side of a split between calibration and test.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How is one case measured? Observe, sample, reobserve, score, calibrate.
 
 `evaluate` is the one path from an `Experiment` (who is measured, on what and how) to a record;
-`score_folder` scores samples that somebody else drew and left on disk.
+`contract` looks for what a sampler does that makes its numbers mean something else; `score_folder`
+scores samples that somebody else drew and left on disk.
 """
 
 from __future__ import annotations

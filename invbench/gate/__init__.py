@@ -1,6 +1,9 @@
-"""Is a run worse than a baseline? Paired by image, tested by photograph, all together. No torch.
+"""Is a run worse than a baseline? No torch here.
 
-`read_snapshot` reads either side, `compare` judges, `promote` makes a run the baseline.
+The same weights are compared image by image; other weights by one test of all means, with
+photographs as units. `read_snapshot` reads either side, `compare` judges, `promote` makes a run the
+baseline. `judging` has the rules, `tolerances` the amounts, `limits` the absolute bounds, `timings`
+speed; `ranking` compares the models of one run.
 """
 
 from __future__ import annotations

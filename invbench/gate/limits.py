@@ -71,7 +71,8 @@ def write_limits(path: Path, store: RunStore) -> int:
         The number of cases written.
 
     Raises:
-        MissingDataError: if the run has no measured case, or there is no limits file.
+        MissingDataError: if the run has no measured case, there is no limits file, or the file
+            states no slack for something that was measured.
         StorageError: if the file cannot be written.
     """
     limits = read_limits(path)
@@ -88,6 +89,10 @@ def write_limits(path: Path, store: RunStore) -> int:
     }
     if not cases:
         raise MissingDataError(f"{store.folder}: no case was measured")
+    if unknown := set().union(*cases.values()) - {*limits["slack"], EXPECTED}:
+        raise MissingDataError(
+            f"{path}: state in [slack] how much of {', '.join(sorted(unknown))} may be lost"
+        )
     limits[store.read_run()["profile"]] = cases
     head = path.read_text().partition("[slack]")[0]
     with atomic_write(path) as stream:

@@ -1,7 +1,9 @@
-"""How near are images to each other? Scores of reobservations against their observation.
+"""How near are images to the one they should equal?
 
-Every metric takes ``reobservations [..., K, c, h, w]`` and an ``observation [..., c, h, w]``, and
-returns one number for each image and sample, ``[..., K]``. The caller averages.
+They score reobservations against the observation, and samples against the target. A new one goes
+into `validity_metrics` and into `gate.tolerances`. Every metric takes ``reobservations
+[..., K, c, h, w]`` and an ``observation [..., c, h, w]``, and returns one number for each image and
+sample, ``[..., K]``. The caller averages.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Who answers? The eight methods, one file each, and how any other sampler enters.
+"""Who answers? The eight methods, and what any other sampler must look like (`Sampler`).
 
-The files `gan`, `monce`, `imle`, `ddrm`, `ddrm_jpeg` and `ndm` sample: each has its paper's formula
-in a docstring, beside code with the same letters. What the suite has to know of a method is in the
-file of its name in `configurations`. Training lives elsewhere.
+How the methods sample is in `gan`, `monce`, `imle`, `ddrm`, `ddrm_jpeg` and `ndm`: each has its
+paper's formula in a docstring, beside code with the same letters. Each method has a file in
+`configurations`, which says what the suite has to know of it, and a place in `MODELS`. How methods
+learn is in `training`; `suite.own_samplers` reads the option that names a sampler of your own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What are the methods' networks made of? They know tensors, not tasks or files."""
+"""What are the methods' networks made of? They import no task and read no file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is asked? The three inverse problems, and at which sizes a profile poses them."""
+"""Which inverse problems, and how large? `TASKS` pairs a name with an operator.
+
+A profile (tiny, small, paper) fixes the size of the targets and how many images and samples.
+"""
 
 from __future__ import annotations
 

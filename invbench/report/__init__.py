@@ -1,7 +1,8 @@
 """What do people read? Tables and figures made from records. No torch here.
 
-`html`, `figures`, `contact_sheet` and `paper` are imported by name: they need a template engine or
-matplotlib, which a table in the terminal should not wait for.
+`tables` has the columns of a case. `html`, `figures`, `contact_sheet` and `paper` are not imported
+here, since they need a template engine or matplotlib, which a table in the terminal should not wait
+for: write ``from invbench.report.html import html_report``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is kept of a run? Records, the folder they lie in, and what is allowed there. No torch here.
+"""What is kept of a run? Records, their schema, and the folder they lie in. No torch here.
 
 `RunStore` is the folder of a run, `CaseRecord` and its kin are what lies in it as JSON, `validate`
 finds what is wrong with a folder and `merge` puts the parts of a sharded run together.

@@ -1,4 +1,4 @@
-"""What is a run of all this? The user's options, and the session that they describe.
+"""What does a run consist of? The user's options, and the session that measures what they select.
 
 Only the options are imported here, since the command line reads them before it needs torch.
 `invbench.suite.resolve` turns them into objects, `invbench.suite.session` measures the cases and

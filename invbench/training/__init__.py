@@ -1,4 +1,7 @@
-"""How is it learnt? One loss file a family, one loop. Nothing that samples depends on it."""
+"""How is it learnt? One file for each way of learning, one loop; `learners` says who uses which.
+
+No code that samples imports this room.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be typed? The verbs of the command line, one file each: ``add`` and ``run``.
+"""What can be typed? One file a verb, with ``add`` for its options and ``run`` for its work.
 
 Verbs import what they need when they run, so that those without numerics start at once.
 """

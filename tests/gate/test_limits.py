@@ -9,6 +9,7 @@ import pytest
 from run_records import case_record
 
 from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.gate import DRIFTS, TOLERANCES
 from invbench.gate.limits import apply_limits, quantities, read_limits, write_limits
 from invbench.runs import CalibrationVerdict
 from invbench.runs.store import RunStore
@@ -125,6 +126,23 @@ def test_coverage_without_a_limit_has_none_above():
 def test_other_profiles_and_cases_have_no_limits():
     assert check(case_record(psnr=0.0), profile="paper").checks == ()
     assert check(case_record("mine-sr16", psnr=0.0)).checks == ()
+
+
+def test_what_has_no_slack_is_refused_before_the_file_is_written(tmp_path):
+    store = RunStore(tmp_path / "run")
+    store.begin(resume=False, fresh=False)
+    store.write_case(case_record())
+    path = tmp_path / "thresholds.toml"
+    path.write_text("# head\n\n[slack]\npsnr = 0.5\n")
+    before = path.read_text()
+    with pytest.raises(MissingDataError, match=r"state in \[slack\] how much of .*lpips_random"):
+        write_limits(path, store)
+    assert path.read_text() == before
+
+
+def test_every_tolerance_has_a_drift():
+    assert TOLERANCES.keys() == DRIFTS.keys()
+    assert all(DRIFTS[name] < TOLERANCES[name] for name in TOLERANCES)
 
 
 def test_a_case_without_limits_stays_measured():
