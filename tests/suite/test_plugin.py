@@ -100,7 +100,7 @@ def test_a_sampler_of_ones_own_is_measured_on_every_task(own):
         assert re.search(rf"mine-{task} +\d+\.\d\d", out)
     run = json.loads((folder / "run" / "run.json").read_text())
     assert run["environment"]["packages"]["torch"]
-    assert len(run["expected_cases"]) == 27
+    assert len(run["expected_cases"]) == 30  # 24, three references, three of its own
     assert run["selected_cases"] == ["mine-sr16", "mine-colorization", "mine-decompression"]
     assert validate(folder / "run") == []
 
