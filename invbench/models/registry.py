@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import UnknownNameError
@@ -32,7 +34,7 @@ def get_method(name: str) -> Method:
 
 
 def load_factory(path: str) -> Callable[..., Any]:
-    """Import ``package.module:function``.
+    """Import ``package.module:function``; modules in the current folder are found, too.
 
     Raises:
         UnknownNameError: if the path has another form, or nothing is found there.
@@ -40,6 +42,8 @@ def load_factory(path: str) -> Callable[..., Any]:
     module, _, attribute = path.partition(":")
     if not (module and attribute):
         raise UnknownNameError(f"{path!r} is not of the form package.module:function")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # Python itself adds it for ``python -m``, not for commands
     try:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:

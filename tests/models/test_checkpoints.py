@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -181,3 +182,10 @@ class TestAgreement:
         configs = [method.network_config(method.configure(task, n)) for n in ("tiny", "official")]
         stored = json.loads(describe(configs[0]))
         assert [agrees(stored, config) for config in configs] == [True, False]
+
+
+def test_a_factory_of_the_current_folder_is_found_by_commands_too(tmp_path, monkeypatch):
+    (tmp_path / "sampler_of_this_folder.py").write_text("def load(task, device): ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])  # as for a command
+    assert load_factory("sampler_of_this_folder:load").__name__ == "load"
