@@ -10,6 +10,7 @@ from invbench.machine.environment import (
     lasting_facts,
     resolve_device,
 )
+from invbench.machine.memory import freed_memory_is_kept, keep_freed_memory
 from invbench.machine.timing import (
     compare_speed,
     measure,
@@ -23,7 +24,9 @@ __all__ = [
     "describe_environment",
     "device_key",
     "forbid_tf32",
+    "freed_memory_is_kept",
     "gpu_state",
+    "keep_freed_memory",
     "lasting_facts",
     "measure",
     "peak_allocated_bytes",

@@ -14,6 +14,7 @@ import torch
 from PIL import features
 
 from invbench.errors import InvbenchError
+from invbench.machine.memory import freed_memory_is_kept
 
 PACKAGES = (
     "torch",
@@ -80,7 +81,12 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
-        "cpu": {"name": _cpu_name(), "count": os.cpu_count(), "threads": torch.get_num_threads()},
+        "cpu": {
+            "name": _cpu_name(),
+            "count": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "freed_memory": _freed_memory(),
+        },
         "packages": {name: _version(name) for name in PACKAGES},
         "libjpeg": {
             "version": features.version("jpg"),
@@ -112,7 +118,8 @@ def device_key(device: torch.device, dtype: str) -> str:
     """Return the key within which timings compare: hardware, CUDA, torch, precision."""
     gpu = _gpu(device)
     if gpu is None:
-        return f"{_cpu_name()}/{torch.get_num_threads()} threads/torch{torch.__version__}/{dtype}"
+        threads, memory = f"{torch.get_num_threads()} threads", f"memory {_freed_memory()}"
+        return f"{_cpu_name()}/{threads}/{memory}/torch{torch.__version__}/{dtype}"
     precision = _CUDNN.conv.fp32_precision
     return f"{gpu['name']}/cu{gpu['cuda']}/torch{torch.__version__}/{dtype}/{precision}"
 
@@ -121,6 +128,10 @@ def forbid_tf32() -> None:
     """Make GPUs compute in float32 rather than TF32, so that scores agree between GPUs."""
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     _CUDNN.conv.fp32_precision = "ieee"
+
+
+def _freed_memory() -> str:
+    return "kept" if freed_memory_is_kept() else "returned"
 
 
 def _gpu(device: torch.device) -> dict[str, Any] | None:

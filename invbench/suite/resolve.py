@@ -18,7 +18,7 @@ from invbench.errors import (
     RandomLpipsWarning,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
-from invbench.machine import forbid_tf32, resolve_device
+from invbench.machine import forbid_tf32, keep_freed_memory, resolve_device
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.models import (
     CASES,
@@ -113,6 +113,8 @@ class Suite:
     def device(self) -> torch.device:
         """The device, with TF32 forbidden; parallel processes spread over several GPUs."""
         forbid_tf32()
+        if self.options.freed_memory == "keep":
+            keep_freed_memory()
         return resolve_device(self.options.device, worker=self.worker or 0)
 
     @cached_property

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from invbench.suite.speed import Job, Timed
     from invbench.verbs import AddParser
 
-OPTIONS = ("profile", "device", "dtype", "seed", "samples", "checkpoints", "data", "sampler")
+OPTIONS = (
+    *("profile", "device", "dtype", "seed", "samples"),
+    *("checkpoints", "data", "sampler", "freed_memory"),
+)
 
 
 def add(add_parser: AddParser) -> None:

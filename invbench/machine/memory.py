@@ -1,0 +1,64 @@
+"""Have the process keep the memory that it frees: glibc would return it, to ask for it again.
+
+A sampler allocates the same large blocks at every step. By default glibc maps each anew, and the
+system clears each page when it is first touched: half of the time that diffusion models take on a
+CPU. The samples are the same either way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of mallopt(3)
+_LARGE = 64 * 2**20  # bytes; by default glibc maps any block of more than half of this
+
+
+class _Mallinfo2(ctypes.Structure):
+    """What mallinfo2(3) returns; only the number of mapped blocks is read."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def keep_freed_memory() -> None:
+    """Let freed blocks stay with this process, for its next allocations; glibc only.
+
+    The process stays as large as it ever was, and a little larger than it would have been, since
+    blocks cut to pieces cannot be used whole again: 1.22 in place of 1.07 GiB for DDRM at 64x64.
+    """
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_MMAP_MAX, 0)
+        libc.mallopt(_TRIM_THRESHOLD, -1)
+
+
+def freed_memory_is_kept() -> bool:
+    """Tell whether large blocks come from memory that the process keeps.
+
+    It is found by allocating one, so that settings made from outside (``MALLOC_MMAP_MAX_``) count.
+    """
+    if (libc := _glibc()) is None:
+        return False
+    before = libc.mallinfo2().hblks
+    block = libc.malloc(_LARGE)
+    mapped = libc.mallinfo2().hblks > before
+    libc.free(block)
+    return not mapped
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """Return the C library of this process if it is a glibc with mallinfo2 (2.33 and newer)."""
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        return None
+    libc.mallinfo2.restype = _Mallinfo2
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    libc.free.argtypes = (ctypes.c_void_p,)
+    return libc
