@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from invbench.gate.flips import flip_test
 from invbench.gate.groups import sum_by_group
-from invbench.gate.resampling import LEVEL, resample_test
-from invbench.gate.statistics import attainable_p, minimum_detectable_effect, photographs_needed
+from invbench.gate.resampling import LEVEL
+from invbench.gate.statistics import (
+    attainable_p,
+    both_tests,
+    minimum_detectable_effect,
+    photographs_needed,
+)
 from invbench.gate.tolerances import DRIFTS, LOST_DEVIATIONS, LOST_TOLERANCES, TOLERANCES
 from invbench.gate.verdicts import Comparison, Verdict
 
@@ -25,14 +29,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from invbench.gate.groups import GroupSums
     from invbench.gate.pairs import Fact, Mismatch, Pair
 
 MIN_PHOTOGRAPHS = 8  # a bootstrap of fewer has hardly any resamples that differ
 POWER = 0.8  # at the minimum detectable effect
-# Of alpha, for the bootstrap: where differences are skewed and photographs few it rejects up to
-# twice as often as it says.
-RESAMPLING_SHARE = 0.5
 _NORMAL_MAD = 1.4826  # times the median absolute deviation of a normal distribution is its sd
 _ONE_ROW = float(norm.ppf(0.5 + LEVEL / 2))  # what the interval of a single row is made with
 
@@ -56,10 +56,10 @@ def judge_same(pair: Pair) -> Comparison:
 def judge_others(pairs: Sequence[Pair], *, alpha: float, seed: int) -> list[Comparison]:
     """Judge scores of other weights: test the means of all rows together.
 
-    A row is regressed if the sign-flip test and the bootstrap both say that its mean got worse, at
-    a family-wise error rate of alpha and of half of it, and it got worse by more than is tolerated.
-    If only the sign flips say so it is suspect. It is no worse if the upper end of its confidence
-    interval is below the tolerance; as that is asked of each row by itself, no correction is due.
+    A row is regressed if `statistics.both_tests` say that its mean got worse, and it got worse by
+    more than is tolerated. If only the sign flips say so it is suspect. It is no worse if the upper
+    end of its confidence interval is below the tolerance; as that is asked of each row by itself,
+    no correction is due.
 
     Args:
         pairs: what is tested; a metric without a tolerance has no place here.
@@ -137,7 +137,8 @@ def _tested(pairs: Sequence[Pair], *, alpha: float, seed: int) -> list[Compariso
     """Return the rows of pairs with enough photographs."""
     groups = sum_by_group(*table_of(pairs))
     worse, better = (
-        _Evidence(side, alpha, seed) for side in (groups, replace(groups, sums=-groups.sums))
+        both_tests(side, alpha=alpha, seed=seed)
+        for side in (groups, replace(groups, sums=-groups.sums))
     )
     tolerances = np.array([TOLERANCES[pair.metric] for pair in pairs])
     errors = groups.standard_errors
@@ -148,8 +149,8 @@ def _tested(pairs: Sequence[Pair], *, alpha: float, seed: int) -> list[Compariso
     return [
         _decided(
             pair,
-            shown=bool(worse.both[column]),
-            better=bool(better.both[column]),
+            shown=bool(worse.p[column] < alpha),
+            better=bool(better.p[column] < alpha),
             critical=worse.critical,
             spread=float(errors[column] * np.sqrt(groups.n_groups[column])),
             alpha=alpha,
@@ -160,18 +161,6 @@ def _tested(pairs: Sequence[Pair], *, alpha: float, seed: int) -> list[Compariso
         )
         for column, pair in enumerate(pairs)
     ]
-
-
-class _Evidence:
-    """What both tests say of one direction."""
-
-    def __init__(self, groups: GroupSums, alpha: float, seed: int) -> None:
-        share = RESAMPLING_SHARE * alpha
-        self.flipped = flip_test(groups, generator=np.random.default_rng(seed), alpha=alpha)
-        self.resampled = resample_test(groups, generator=np.random.default_rng(seed), alpha=share)
-        self.critical = max(self.flipped.critical, self.resampled.test.critical)
-        by_resampling = self.resampled.test.p_adjusted < share
-        self.both = (self.flipped.p_adjusted < alpha) & by_resampling
 
 
 def _decided(

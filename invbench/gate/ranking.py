@@ -1,8 +1,7 @@
 """Which models of one run can be told apart? All pairs of them, image by image. No torch here.
 
 For each task and score, every pair of models is tested in both directions, all of them together at
-one family-wise error rate, with photographs as units: the sign-flip test and the studentized
-bootstrap must both reject.
+one family-wise error rate, with photographs as units, by `statistics.both_tests`.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ import numpy as np
 from scipy.stats import t as student
 
 from invbench.errors import ConflictingRunsError, MissingDataError
-from invbench.gate.flips import flip_test
 from invbench.gate.groups import sum_by_group
-from invbench.gate.resampling import resample_test
+from invbench.gate.statistics import both_tests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +35,7 @@ class Pair:
     Attributes:
         better: the model with the better mean.
         worse: the other.
-        p: smallest family-wise error rate at which the difference is shown; the larger of both
-            tests'.
+        p: smallest family-wise error rate at which the difference is shown.
         photographs_missing: how many more photographs would show it four times in five, if the
             difference is what was measured; 0 if it is shown, None if there is no difference.
     """
@@ -93,10 +90,10 @@ def rank(
         MissingDataError: for fewer than two models or photographs.
 
     Example:
-        >>> scores = {"a": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]}
-        >>> scores["b"] = [1.1, 1.9, 3.2, 3.9, 4.8, 6.0, 7.0]
-        >>> scores["c"] = [2.0, 3.1, 4.0, 5.1, 6.0, 7.1, 8.0]
-        >>> rank(scores, list("tuvwxyz"), higher_is_better=False).tiers
+        >>> scores = {"a": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]}
+        >>> scores["b"] = [1.1, 1.9, 3.2, 3.9, 4.8, 6.0, 7.0, 8.1, 8.8]
+        >>> scores["c"] = [2.0, 3.1, 4.0, 5.1, 6.0, 7.1, 8.0, 9.1, 9.9]
+        >>> rank(scores, list("rstuvwxyz"), higher_is_better=False).tiers
         (('b', 'a'), ('c',))
     """
     if len(scores) < 2 or len(set(groups)) < 2:
@@ -111,11 +108,7 @@ def rank(
     directions = list(permutations(means, 2))
     differences = [sign * (columns[worse] - columns[better]) for better, worse in directions]
     sums = sum_by_group(np.stack(differences, axis=1), groups)
-    flipped = flip_test(sums, generator=np.random.default_rng(0), alpha=alpha)
-    resampled = resample_test(sums, generator=np.random.default_rng(0), alpha=alpha).test
-    adjusted = dict(
-        zip(directions, np.maximum(flipped.p_adjusted, resampled.p_adjusted), strict=True)
-    )
+    adjusted = dict(zip(directions, both_tests(sums, alpha=alpha).p, strict=True))
     ratios = dict(zip(directions, _ratios(sums.means, sums.standard_errors), strict=True))
     n_photographs, order = len(set(groups)), list(means)
     pairs = []

@@ -57,7 +57,7 @@ class Comparison:
         estimate: by how much the mean got worse.
         ci95: its 95 % confidence interval over photographs.
         p_flips: of the sign-flip test, one-sided, adjusted for all rows tested.
-        p_resampled: of the bootstrap test, likewise; it has to be below half of alpha.
+        p_resampled: of the bootstrap test, likewise; it has to be below a tenth of alpha.
         mde: the effect that both tests would have found with a probability of 80 %.
         tolerance: what the estimate has to exceed to matter.
         images: those that changed or were lost, the largest loss first.

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import nct, norm, t
 
+from invbench.gate.flips import flip_test
+from invbench.gate.groups import sum_by_group
+from invbench.gate.resampling import resample_test
 from invbench.gate.statistics import (
     InvalidAlphaError,
     attainable_p,
+    both_tests,
     check_alpha,
     holm,
     minimum_detectable_effect,
@@ -24,13 +28,35 @@ class TestAlpha:
 
     def test_what_no_loss_could_be_shown_at_is_refused(self):
         with pytest.raises(InvalidAlphaError, match="nothing could be shown"):
-            check_alpha(0.0002)
-        check_alpha(0.001)
+            check_alpha(0.001)
+        check_alpha(0.002)
         check_alpha(0.5)
 
     def test_few_photographs_reach_only_so_far(self):
         assert attainable_p(8) == 1 / 256
         assert attainable_p(30) == 1 / 10_001
+
+
+class TestBoth:
+    def test_both_have_to_reject_the_bootstrap_at_a_tenth_of_the_rate(self):
+        groups = sum_by_group(np.random.default_rng(1).normal(0.6, 1, (14, 6)))
+        found = both_tests(groups, alpha=0.05, seed=3)
+        flips = flip_test(groups, generator=np.random.default_rng(3)).p_adjusted
+        resamples = resample_test(groups, generator=np.random.default_rng(3), alpha=0.1 * 0.05).test
+        expected = np.maximum(flips, np.minimum(10 * resamples.p_adjusted, 1))
+        assert found.p == pytest.approx(expected)
+        assert (10 * resamples.p_adjusted > flips).any()
+        assert found.critical == max(found.flipped.critical, resamples.critical)
+
+    def test_few_skewed_differences_alarm_it_in_five_percent_at_most(self):
+        """One row of nine photographs: the bootstrap at its own 5 % alarms four times as often."""
+        alarms = np.zeros(2)
+        for seed in range(400):
+            draws = np.exp(0.32) - np.exp(0.8 * np.random.default_rng(seed).standard_normal((9, 1)))
+            found = both_tests(sum_by_group(draws), alpha=0.05, n_resamples=2000, n_flips=600)
+            alarms += [found.p[0] < 0.05, found.resampled.test.p[0] < 0.05]
+        assert alarms[0] <= 20
+        assert alarms[1] > 30
 
 
 class TestEffect:
