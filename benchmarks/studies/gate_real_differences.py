@@ -47,7 +47,7 @@ def read(path):
             ],
             axis=1,
         )
-        tolerances = np.array([TOLERANCES[name] for name in columns])
+        tolerances = np.array([TOLERANCES[name].loss for name in columns])
     return tasks, tolerances, photographs(record), list(columns)
 
 

@@ -26,12 +26,11 @@ from invbench.gate.ranking import Pair, Ranking, rank, rank_run
 from invbench.gate.snapshots import Snapshot, Timing, device_slug, read_snapshot
 from invbench.gate.statistics import check_alpha
 from invbench.gate.timings import Speed, compare_timings
-from invbench.gate.tolerances import DRIFTS, TOLERANCES
+from invbench.gate.tolerances import TOLERANCES
 from invbench.gate.verdicts import MODES, Comparison, GateReport, Mode, Verdict, write_report
 
 __all__ = [
     "BASELINES",
-    "DRIFTS",
     "MIN_PHOTOGRAPHS",
     "MODES",
     "TOLERANCES",

@@ -21,7 +21,7 @@ from invbench.gate.statistics import (
     minimum_detectable_effect,
     photographs_needed,
 )
-from invbench.gate.tolerances import DRIFTS, LOST_DEVIATIONS, LOST_TOLERANCES, TOLERANCES
+from invbench.gate.tolerances import LOST_DEVIATIONS, LOST_TOLERANCES, TOLERANCES
 from invbench.gate.verdicts import Comparison, Verdict
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from invbench.gate.pairs import Fact, Mismatch, Pair
+    from invbench.gate.pairs import Fact, Mismatch, PairedScores
 
 MIN_PHOTOGRAPHS = 8  # a bootstrap of fewer has hardly any resamples that differ
 POWER = 0.8  # at the minimum detectable effect
@@ -37,13 +37,13 @@ _NORMAL_MAD = 1.4826  # times the median absolute deviation of a normal distribu
 _ONE_ROW = float(norm.ppf(0.5 + LEVEL / 2))  # what the interval of a single row is made with
 
 
-def judge_same(pair: Pair) -> Comparison:
+def judge_same(pair: PairedScores) -> Comparison:
     """Judge scores of the same weights and seeds: equal but for another machine's rounding.
 
     An image that differs by more is changed, whatever the mean says. The row is improved if no
     changed image is worse.
     """
-    changed = np.flatnonzero(np.abs(pair.worse) > DRIFTS[pair.metric])
+    changed = np.flatnonzero(np.abs(pair.worse) > TOLERANCES[pair.metric].drift)
     lost = _lost(pair)
     if not changed.size:
         return _row(pair, Verdict.IDENTICAL)
@@ -53,7 +53,7 @@ def judge_same(pair: Pair) -> Comparison:
     return _row(pair, Verdict.IMPROVED if better else Verdict.CHANGED, images=changed)
 
 
-def judge_others(pairs: Sequence[Pair], *, alpha: float, seed: int) -> list[Comparison]:
+def judge_others(pairs: Sequence[PairedScores], *, alpha: float, seed: int) -> list[Comparison]:
     """Judge scores of other weights: test the means of all rows together.
 
     A row is regressed if `statistics.both_tests` say that its mean got worse, and it got worse by
@@ -98,7 +98,7 @@ def incomparable(mismatch: Mismatch) -> Comparison:
     )
 
 
-def table_of(pairs: Sequence[Pair]) -> tuple[NDArray[np.float64], list[str]]:
+def table_of(pairs: Sequence[PairedScores]) -> tuple[NDArray[np.float64], list[str]]:
     """Lay the differences of pairs out as ``[n_images, n_pairs]``, NaN where one lacks an image.
 
     A photograph is one unit for all models, metrics and tasks that it occurs in: whatever their
@@ -115,11 +115,11 @@ def table_of(pairs: Sequence[Pair]) -> tuple[NDArray[np.float64], list[str]]:
     return table, [photograph for photograph, _ in rows]
 
 
-def _untested(pair: Pair, alpha: float) -> Comparison | None:
+def _untested(pair: PairedScores, alpha: float) -> Comparison | None:
     """Return the row of a pair that needs no test, or has too few photographs for one."""
     n = len(set(pair.photographs))
     lost = _lost(pair)
-    if not (np.abs(pair.worse) > DRIFTS[pair.metric]).any():
+    if not (np.abs(pair.worse) > TOLERANCES[pair.metric].drift).any():
         return _row(pair, Verdict.IDENTICAL)
     if n >= MIN_PHOTOGRAPHS and attainable_p(n) < alpha:
         return None
@@ -133,14 +133,14 @@ def _untested(pair: Pair, alpha: float) -> Comparison | None:
     return _row(pair, Verdict.UNDERPOWERED, reason=reason)
 
 
-def _tested(pairs: Sequence[Pair], *, alpha: float, seed: int) -> list[Comparison]:
+def _tested(pairs: Sequence[PairedScores], *, alpha: float, seed: int) -> list[Comparison]:
     """Return the rows of pairs with enough photographs."""
     groups = sum_by_group(*table_of(pairs))
     worse, better = (
         both_tests(side, alpha=alpha, seed=seed)
         for side in (groups, replace(groups, sums=-groups.sums))
     )
-    tolerances = np.array([TOLERANCES[pair.metric] for pair in pairs])
+    tolerances = np.array([TOLERANCES[pair.metric].loss for pair in pairs])
     errors = groups.standard_errors
     effects = np.maximum(  # it has to be significant, and more than tolerated
         minimum_detectable_effect(errors, groups.n_groups, critical=worse.critical, power=POWER),
@@ -164,7 +164,7 @@ def _tested(pairs: Sequence[Pair], *, alpha: float, seed: int) -> list[Compariso
 
 
 def _decided(
-    pair: Pair,
+    pair: PairedScores,
     *,
     shown: bool,
     better: bool,
@@ -184,7 +184,7 @@ def _decided(
         alpha: family-wise error rate.
         numbers: of the row.
     """
-    estimate, tolerance = float(pair.worse.mean()), TOLERANCES[pair.metric]
+    estimate, tolerance = float(pair.worse.mean()), TOLERANCES[pair.metric].loss
     upper, lost = numbers["ci95"][1], _lost(pair)
     if shown and estimate > tolerance:
         return _row(pair, Verdict.REGRESSED, **numbers)
@@ -208,7 +208,7 @@ def _decided(
     return _row(pair, Verdict.UNRESOLVED, **numbers, photographs_needed=needed, reason=reason)
 
 
-def _lost(pair: Pair) -> NDArray[np.int64]:
+def _lost(pair: PairedScores) -> NDArray[np.int64]:
     """Return the images that lost far more than is tolerated, and than others of the row vary by.
 
     The latter is measured from the median by the median absolute deviation, which up to half of the
@@ -216,12 +216,12 @@ def _lost(pair: Pair) -> NDArray[np.int64]:
     """
     from_median = pair.worse - np.median(pair.worse)
     deviation = _NORMAL_MAD * np.median(np.abs(from_median))
-    large = pair.worse > LOST_TOLERANCES * TOLERANCES[pair.metric]
+    large = pair.worse > LOST_TOLERANCES * TOLERANCES[pair.metric].loss
     return np.flatnonzero(large & (from_median > LOST_DEVIATIONS * deviation))
 
 
 def _row(
-    pair: Pair, verdict: Verdict, *, images: NDArray[np.int64] | None = None, **numbers: Any
+    pair: PairedScores, verdict: Verdict, *, images: NDArray[np.int64] | None = None, **numbers: Any
 ) -> Comparison:
     """Return a row with the pair's means, and the images that it names, the largest loss first."""
     named: dict[str, Any] = {}
@@ -237,7 +237,7 @@ def _row(
         baseline=float(pair.baseline.mean()),
         candidate=float(pair.candidate.mean()),
         estimate=float(pair.worse.mean()),
-        tolerance=TOLERANCES[pair.metric],
+        tolerance=TOLERANCES[pair.metric].loss,
         verdict=verdict,
         **named,
         **numbers,

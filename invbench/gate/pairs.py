@@ -30,7 +30,7 @@ ALL_METRICS = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class PairedScores:
     """The scores of one metric of one case in both runs, paired by image.
 
     Attributes:
@@ -89,7 +89,7 @@ class Pairing:
         notes: what else a reader should know.
     """
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[PairedScores] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -105,7 +105,7 @@ def pair_runs(
     cases: Collection[str] | None = None,
     without: Collection[str] = (),
 ) -> Pairing:
-    """Pair two runs by case, metric and image.
+    """PairedScores two runs by case, metric and image.
 
     What cannot be compared is named, see `conditions_differ`; so is a metric of another version.
 
@@ -149,7 +149,7 @@ def _pair_case(
         *_pairs(before, after, without, pairing.notes),
         *_facts(before, after, pairing.notes),
     ):
-        if isinstance(item, Pair):
+        if isinstance(item, PairedScores):
             pairing.pairs.append(item)
         elif isinstance(item, Fact):
             pairing.facts.append(item)
@@ -159,7 +159,7 @@ def _pair_case(
 
 def _pairs(
     baseline: CaseRecord, candidate: CaseRecord, without: Collection[str], notes: list[str]
-) -> Iterator[Pair | Mismatch]:
+) -> Iterator[PairedScores | Mismatch]:
     case, shares = baseline.case_id, [infinite_share(side) for side in (baseline, candidate)]
     exact = max(shares) > MANY_INFINITE
     if exact:
@@ -194,10 +194,10 @@ def _unlike(name: str, before: Scores, after: Scores, ids: list[str]) -> str | N
 
 def _pair(
     name: str, baseline: CaseRecord, candidate: CaseRecord, before: Scores, after: Scores
-) -> Pair:
+) -> PairedScores:
     values = np.array([before.values, after.values], dtype=np.float64)
     dataset = dataset_name(baseline)
-    return Pair(
+    return PairedScores(
         case=baseline.case_id,
         metric=name,
         images=tuple(image_ids(baseline)),

@@ -18,7 +18,15 @@ GATE_HEADINGS = (
     *("case", "metric", "photos", "baseline", "candidate", "worse by", "95 % interval"),
     *("p flips", "p boot", "mde", "tolerated", "verdict"),
 )
-SPEED_HEADINGS = ("case", "speed", "95 % interval", "processes", "p adj.", "tolerated", "verdict")
+SPEED_CHANGE_HEADINGS = (
+    "case",
+    "speed",
+    "95 % interval",
+    "processes",
+    "p adj.",
+    "tolerated",
+    "verdict",
+)
 
 
 SHOWN_IMAGES = 3
@@ -35,7 +43,7 @@ def gate_lines(report: GateReport, *, every_row: bool = True) -> list[str]:
     rows = [row for row in report.rows if row.verdict not in quiet]
     lines = align([GATE_HEADINGS, *map(_row, rows)]) if rows else []
     if report.speeds:
-        lines += ["", *align([SPEED_HEADINGS, *map(_speed, report.speeds)])]
+        lines += ["", *align([SPEED_CHANGE_HEADINGS, *map(_speed, report.speeds)])]
     return [*lines, *([""] if lines else []), *conclusions(report)]
 
 
@@ -43,7 +51,7 @@ def gate_markdown(report: GateReport) -> str:
     """Lay a report out as Markdown: conclusions first, tables below."""
     tables = [_markdown([GATE_HEADINGS, *map(_row, report.rows)])]
     if report.speeds:
-        tables.append(_markdown([SPEED_HEADINGS, *map(_speed, report.speeds)]))
+        tables.append(_markdown([SPEED_CHANGE_HEADINGS, *map(_speed, report.speeds)]))
     points = "\n".join(f"- {line}" for line in conclusions(report))
     return "\n\n".join([f"## Gate: {outcome(report)}", points, *tables]) + "\n"
 

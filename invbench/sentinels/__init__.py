@@ -14,7 +14,7 @@ from __future__ import annotations
 from invbench.models.gaussian import GaussianPosterior
 from invbench.sentinels.bands import Measured
 from invbench.sentinels.battery import Finding, examine, flags
-from invbench.sentinels.checks import BATTERY, Check
+from invbench.sentinels.checks import BATTERY, Probe
 from invbench.sentinels.evidence import Evidence
 from invbench.sentinels.samplers import SENTINELS, Sentinel
 from invbench.sentinels.world import World
@@ -22,11 +22,11 @@ from invbench.sentinels.world import World
 __all__ = [
     "BATTERY",
     "SENTINELS",
-    "Check",
     "Evidence",
     "Finding",
     "GaussianPosterior",
     "Measured",
+    "Probe",
     "Sentinel",
     "World",
     "examine",

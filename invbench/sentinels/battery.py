@@ -16,7 +16,7 @@ from invbench.sentinels.checks import BATTERY
 
 if TYPE_CHECKING:
     from invbench.sentinels.bands import Measured
-    from invbench.sentinels.checks import Band, Check
+    from invbench.sentinels.checks import Band, Probe
     from invbench.sentinels.evidence import Evidence
 
 RATE = 0.02
@@ -64,6 +64,6 @@ def flags(findings: tuple[Finding, ...]) -> tuple[str, ...]:
     return tuple(finding.check for finding in findings if finding.flagged)
 
 
-def _run(check: Check, evidence: Evidence, share: float) -> Finding:
+def _run(check: Probe, evidence: Evidence, share: float) -> Finding:
     measured = check.function(evidence, share)
     return Finding(check.name, measured, measured.p_value <= share)

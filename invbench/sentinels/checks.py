@@ -37,7 +37,7 @@ Band = Literal["exact", "roles", "student", "kolmogorov"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class Probe:
     """A measurement of the evidence, with the band in which an exact sampler's lies.
 
     Attributes:
@@ -138,91 +138,91 @@ def _width(evidence: Evidence, rate: float) -> Measured:
 
 
 BATTERY = (
-    Check(
+    Probe(
         name="finite",
         question="Which share of samples is not finite or leaves [0, 1]?",
         band="exact",
         function=_finite,
     ),
-    Check(
+    Probe(
         name="validity",
         question="How far is any reobserved value from the observation?",
         band="exact",
         function=_validity,
     ),
-    Check(
+    Probe(
         name="null_space_width",
         question="How wide are the intervals of reobservations, which do not vary?",
         band="exact",
         function=_null_space_width,
     ),
-    Check(
+    Probe(
         name="duplicates",
         question="Which share of an image's samples repeats an earlier one?",
         band="exact",
         function=_duplicates,
     ),
-    Check(
+    Probe(
         name="coverage",
         question="How much of the target do 5-95 % intervals cover?",
         band="roles",
         function=_coverage,
     ),
-    Check(
+    Probe(
         name="spread_skill",
         question="Do samples differ as much as their mean errs?",
         band="roles",
         function=_spread_skill,
     ),
-    Check(
+    Probe(
         name="rank_histogram",
         question="How uneven are the ranks of target values among samples?",
         band="roles",
         function=_rank_histogram,
     ),
-    Check(
+    Probe(
         name="bias",
         question="Do samples err in the same direction on all images?",
         band="roles",
         function=_bias,
     ),
-    Check(
+    Probe(
         name="energy",
         question="Is the target as near to the samples as they are to each other?",
         band="roles",
         function=_energy,
     ),
-    Check(
+    Probe(
         name="pixel_dependence",
         question="And averaged over squares of 4x4 pixels?",
         band="roles",
         function=partial(_dependence, downsample=4, gray=False),
     ),
-    Check(
+    Probe(
         name="channel_dependence",
         question="And averaged over channels?",
         band="roles",
         function=partial(_dependence, downsample=1, gray=True),
     ),
-    Check(
+    Probe(
         name="tarp",
         question="Is the target as far from a random image as samples are?",
         band="kolmogorov",
         function=_tarp,
     ),
-    Check(
+    Probe(
         name="leak",
         question="Is the target nearer to a sample than samples are to each other?",
         band="roles",
         function=_leak,
     ),
-    Check(
+    Probe(
         name="outlier",
         question="Is the target of any image out of its samples' reach?",
         band="student",
         function=_outlier,
     ),
-    Check(
+    Probe(
         name="width",
         question="Are intervals as wide as the known posterior's?",
         band="student",

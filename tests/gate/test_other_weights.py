@@ -77,7 +77,7 @@ class TestVerdicts:
         report = with_record(retrained(shift={"psnr": -0.2}))
         found = row_of(report)
         assert (found.verdict, found.p_flips < 0.001) == (Verdict.NO_WORSE, True)
-        assert found.tolerance == TOLERANCES["psnr"]
+        assert found.tolerance == TOLERANCES["psnr"].loss
         assert found in report.slight_losses
 
     def test_what_may_be_chance_is_unresolved_and_says_what_is_not_excluded(self):

@@ -9,7 +9,7 @@ import pytest
 from gate_records import CASES, metric, record, row_of, snapshot, with_record
 
 from invbench.exit_codes import ExitCode
-from invbench.gate import DRIFTS, TOLERANCES, Verdict, compare
+from invbench.gate import TOLERANCES, Verdict, compare
 from invbench.gate.identities import same_subject
 
 DESTROYED = {"psnr": 10.0, "ssim": 0.2, "lpips_random": 0.4}
@@ -59,20 +59,20 @@ class TestVerdicts:
         ("dB", "verdict"), [(0.9, Verdict.IDENTICAL), (-0.9, Verdict.IDENTICAL)]
     )
     def test_what_another_machine_makes_of_it_is_identical(self, dB, verdict):  # noqa: N803
-        report = with_record(moved([3], dB * DRIFTS["psnr"]))
+        report = with_record(moved([3], dB * TOLERANCES["psnr"].drift))
         assert row_of(report).verdict is verdict
 
     def test_one_image_of_sixteen_that_lost_more_than_tolerated_fails(self):
-        report = with_record(moved([3], -1.2 * TOLERANCES["psnr"]))
+        report = with_record(moved([3], -1.2 * TOLERANCES["psnr"].loss))
         found = row_of(report)
-        assert found.estimate < 0.1 * TOLERANCES["psnr"]  # the mean says nothing
+        assert found.estimate < 0.1 * TOLERANCES["psnr"].loss  # the mean says nothing
         assert (found.verdict, found.images) == (Verdict.CHANGED, ("photo-3",))
-        assert found.largest_loss == pytest.approx(1.2 * TOLERANCES["psnr"], abs=1e-5)
+        assert found.largest_loss == pytest.approx(1.2 * TOLERANCES["psnr"].loss, abs=1e-5)
         assert report.fails(found)
         assert report.exit_code is ExitCode.FAILED
 
     def test_a_change_within_the_tolerance_is_named_and_no_failure(self):
-        report = with_record(moved([3, 5], -0.6 * TOLERANCES["psnr"]))
+        report = with_record(moved([3, 5], -0.6 * TOLERANCES["psnr"].loss))
         found = row_of(report)
         assert (found.verdict, found.images) == (Verdict.CHANGED, ("photo-3", "photo-5"))
         assert not report.fails(found)
@@ -116,8 +116,8 @@ class TestDestroyed:
         assert {row.case for row in report.losses} == set(cases)
 
     def test_lost_is_far_beyond_the_tolerance_and_beyond_the_row(self):
-        within = moved([3], -7.9 * TOLERANCES["psnr"])
-        beyond = moved([3], -8.1 * TOLERANCES["psnr"])
+        within = moved([3], -7.9 * TOLERANCES["psnr"].loss)
+        beyond = moved([3], -8.1 * TOLERANCES["psnr"].loss)
         assert row_of(with_record(within)).verdict is Verdict.CHANGED
         assert row_of(with_record(beyond)).verdict is Verdict.LOST
 
