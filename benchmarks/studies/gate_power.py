@@ -28,6 +28,7 @@ import time
 import numpy as np
 from scipy.stats import binomtest
 
+from invbench.gate import MIN_PHOTOGRAPHS
 from invbench.gate.flips import flip_test
 from invbench.gate.groups import GroupSums, sum_by_group
 from invbench.gate.statistics import both_tests, minimum_detectable_effect
@@ -182,7 +183,7 @@ def main():
     print(f"{options.repeats} comparisons for each rate, for power half as many; 95 % intervals\n")
     line("photographs", "1 row", "a case: 5 rows", "a model: 15 rows")
     rng = np.random.default_rng(options.seed)
-    broken = [examine_small(n, 2 * options.repeats, rng) for n in PHOTOGRAPHS]
+    broken = [examine_small(n, 2 * options.repeats, rng) for n in (*PHOTOGRAPHS, MIN_PHOTOGRAPHS)]
     print()
     line(
         *("differences", "photographs", "false alarm, 120 rows", "suspect"),

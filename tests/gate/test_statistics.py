@@ -49,7 +49,7 @@ class TestBoth:
         assert found.critical == max(found.flipped.critical, resamples.critical)
 
     def test_few_skewed_differences_alarm_it_in_five_percent_at_most(self):
-        """One row of nine photographs: the bootstrap at its own 5 % alarms four times as often."""
+        """One row of nine photographs: the bootstrap at its own 5 % alarms in 8 %."""
         alarms = np.zeros(2)
         for seed in range(400):
             draws = np.exp(0.32) - np.exp(0.8 * np.random.default_rng(seed).standard_normal((9, 1)))
