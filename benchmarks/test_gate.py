@@ -26,7 +26,7 @@ from invbench.gate import (
     release_name,
     write_report,
 )
-from invbench.suite import Options
+from invbench.suite import Options, suite_folder
 
 if TYPE_CHECKING:
     from invbench.gate import Comparison, GateReport, Snapshot
@@ -55,9 +55,9 @@ def candidate(session: Session, request: pytest.FixtureRequest) -> Snapshot:
 
 
 @pytest.fixture(scope="session")
-def folders(suite: Suite, request: pytest.FixtureRequest) -> list[Path]:
+def folders(request: pytest.FixtureRequest) -> list[Path]:
     """Return where baselines may lie: below where the user works, and beside the suite."""
-    return [place / BASELINES for place in (request.config.invocation_params.dir, suite.root)]
+    return [place / BASELINES for place in (request.config.invocation_params.dir, suite_folder())]
 
 
 @pytest.fixture(scope="session")

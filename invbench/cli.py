@@ -19,6 +19,7 @@ from invbench.verbs import (  # `list` is named after its verb
     paper,
     rank,
     report,
+    run,
     score,
     sheet,
     time,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     list,
+    run,
     train,
     import_checkpoint,
     score,
@@ -51,10 +53,13 @@ VERBS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit status."""
-    arguments = _parser().parse_args(argv)
+    """Run one verb and return the exit status; `run` alone passes on what it does not know."""
+    arguments, others = _parser().parse_known_args(argv)
+    if others and "others" not in arguments:
+        _parser().parse_args(argv)  # refuses them
+    arguments.others = others
     try:
-        code: ExitCode = arguments.execute(arguments)
+        code: int = arguments.execute(arguments)
     except InvbenchError as error:
         sys.stderr.write(f"invbench: {type(error).__name__}: {error}\n")
         return ExitCode.MISSING if isinstance(error, MissingDataError) else ExitCode.USAGE

@@ -43,9 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
     options = Options(**chosen)
     worker = getattr(config, "workerinput", {})
     shared = worker.get("invbench_results")
-    folder = Path(shared) if shared else options.results or default_results(config.rootpath)
+    folder = Path(shared) if shared else options.results or default_results()
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
-    suite = Suite(options, config.rootpath, number)
+    suite = Suite(options, worker=number)
     config.stash[_SESSION] = Session(suite, RunStore(folder))
 
 

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
 ROOT = Path(__file__).parents[1]
+FILTERS = (
+    "error",
+    # lpips 0.1.4 calls torchvision with the arguments of its own time.
+    "ignore:The parameter 'pretrained' is deprecated:UserWarning",
+    "ignore:Arguments other than a weight enum:UserWarning",
+    # So does matplotlib 3.9, of pyparsing.
+    "ignore:'[a-zA-Z]+' (deprecated - use|argument is deprecated):DeprecationWarning",
+)
+
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers that several test files share
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Take warnings for errors, here and not in the runs of users who start pytest above."""
+    for line in FILTERS:
+        config.addinivalue_line("filterwarnings", line)
 
 
 class References:

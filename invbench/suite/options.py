@@ -150,3 +150,19 @@ def read_options(arguments: argparse.Namespace) -> Options:
     """Collect the options among parsed arguments; options not declared keep their defaults."""
     names = [option.name for option in fields(Options) if hasattr(arguments, option.name)]
     return Options(**{name: getattr(arguments, name) for name in names})
+
+
+def as_arguments(options: Options, *, prefix: str = "--invbench-") -> list[str]:
+    """Write options as the arguments of a command; those at their defaults are left out.
+
+    >>> as_arguments(Options(seed=1, sampler=["a=lab:a", "b=lab:b"]))
+    ['--invbench-seed=1', '--invbench-sampler=a=lab:a', '--invbench-sampler=b=lab:b']
+    """
+    arguments = []
+    for option in fields(Options):
+        name, value = f"{prefix}{option.name.replace('_', '-')}", getattr(options, option.name)
+        if value == getattr(Options(), option.name):
+            continue
+        values = value if isinstance(value, list) else [value]
+        arguments += [name if each is True else f"{name}={each}" for each in values]
+    return arguments

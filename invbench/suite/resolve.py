@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, cast
 
@@ -33,6 +33,7 @@ from invbench.models import (
 )
 from invbench.problems import TASKS, get_profile, get_task
 from invbench.suite.own_samplers import OwnSampler
+from invbench.suite.places import suite_folder
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
 
@@ -91,13 +92,11 @@ class Suite:
 
     Attributes:
         options: what the user chose.
-        root: the folder that holds ``fixtures/``.
         worker: number of this process among parallel ones; None for a process on its own.
     """
 
     options: Options
-    root: Path
-    worker: int | None = None
+    worker: int | None = field(default=None, kw_only=True)
 
     @cached_property
     def profile(self) -> Profile:
@@ -178,7 +177,7 @@ class Suite:
         if case.model == REFERENCE:
             return reference_subject(case.task, self.profile.sizes[case.task])
         method, configuration = get_method(case.model), self.profile.configuration
-        folder = self.options.checkpoints or self.root / "fixtures" / "checkpoints"
+        folder = self.options.checkpoints or suite_folder() / "fixtures" / "checkpoints"
         sampler, checkpoint = load_checkpoint(
             folder / f"{method.stem(case.task, configuration)}.safetensors",
             method=method,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import (
@@ -19,11 +20,11 @@ from invbench.machine import describe_environment, measure
 from invbench.models import CASES
 from invbench.problems import get_profile
 from invbench.runs import CaseRecord, RunRecord, conflicts
+from invbench.suite.places import suite_folder
 from invbench.suite.resolve import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from invbench.evaluation import Evaluation, Experiment, Subject
     from invbench.models import Case
@@ -170,7 +171,7 @@ class Session:
         same = (suite.profile.n_images, suite.profile.n_samples) == (own.n_images, own.n_samples)
         if not (same and experiment.data.name == EMBEDDED and suite.options.seed == 0):
             return record
-        limits = suite.root / "fixtures" / "thresholds.toml"
+        limits = suite_folder() / "fixtures" / "thresholds.toml"
         return apply_limits(record, read_limits(limits), profile=own.name, source=limits.name)
 
 
@@ -198,9 +199,9 @@ def describe(suite: Suite, run_id: str, argv: Sequence[str], selected: Sequence[
     )
 
 
-def default_results(root: Path) -> Path:
-    """Return a fresh folder's path for a run's records, named by the time."""
-    return root / "results" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+def default_results() -> Path:
+    """Return a fresh folder's path for a run's records, named by the time, below this folder."""
+    return Path.cwd() / "results" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def _earlier_sessions(store: RunStore, facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

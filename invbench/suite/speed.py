@@ -50,7 +50,6 @@ class Job:
     Attributes:
         case: model and task.
         options: what the user chose: profile, device, checkpoints and so on.
-        root: folder that holds ``fixtures/``.
         output: folder of the run.
         rounds: timed, after one that is not.
         turn: how many processes were timed before; no two draw the same samples.
@@ -59,7 +58,6 @@ class Job:
 
     case: Case
     options: Options
-    root: Path
     output: Path
     rounds: int
     turn: int = 0
@@ -105,7 +103,7 @@ def time_here(job: Job) -> Timed:
         InvalidOptionError: if random weights are asked of a sampler that has no network of ours.
         MissingCheckpointError, UnknownNameError: see `resolve.Suite.subject`.
     """
-    suite = Suite(job.options, job.root)
+    suite = Suite(job.options)
     device, settings = suite.device, suite.settings
     data = _targets(suite, job.case.task, 1 + job.rounds)
     subject = _untrained(suite, job.case) if job.random_weights else suite.subject(job.case)
@@ -257,7 +255,6 @@ def _read_job(text: str) -> Job:
     return Job(
         case=Case(**raw["case"]),
         options=Options(**options | folders),
-        root=Path(raw["root"]),
         output=Path(raw["output"]),
         rounds=raw["rounds"],
         turn=raw["turn"],

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-
-    from invbench.exit_codes import ExitCode
 
     AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
 
@@ -23,11 +21,11 @@ LPIPS_OPTIONS = ("device", "lpips_net", "lpips_weights", "offline")
 
 
 def verb(
-    add_parser: AddParser, name: str, run: Callable[[argparse.Namespace], ExitCode]
+    add_parser: AddParser, name: str, run: Callable[[argparse.Namespace], int], **how: Any
 ) -> argparse.ArgumentParser:
-    """Add a verb whose help is the first line of its function's docstring."""
+    """Add a verb; its help is the first line of its function's docstring, ``how`` is argparse's."""
     text = (run.__doc__ or "").partition("\n")[0]
-    parser = add_parser(name, help=text, description=text)
+    parser = add_parser(name, help=text, description=text, **how)
     parser.set_defaults(execute=run)
     return parser
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
+from invbench.suite import suite_folder
 from invbench.verbs import say, verb
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from invbench.verbs import AddParser
 
-TABLE = Path(__file__).parents[2] / "fixtures" / "paper_table1.toml"
+TABLE = suite_folder() / "fixtures" / "paper_table1.toml"
 
 
 def add(add_parser: AddParser) -> None:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.suite.resolve import Suite, load_metrics
 
     task = get_task(arguments.task)
-    suite = Suite(read_options(arguments), Path.cwd())
+    suite = Suite(read_options(arguments))
     question = Question(
         task=task,
         observations=arguments.observations,

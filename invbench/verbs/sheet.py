@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.suite.resolve import Suite
 
     options = replace(read_options(arguments), images=INPUTS, samples=SAMPLES)
-    suite = Suite(options, Path.cwd())
+    suite = Suite(options)
     for task in map(get_task, arguments.task or TASKS):
         subjects = suite.trained_subjects(task.name)
         rows = draw_rows(subjects, task, suite.data_set(task.name).photos, suite.settings)

@@ -53,11 +53,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.suite.session import default_results
     from invbench.suite.speed import Job, time_in_processes
 
-    output = arguments.output or default_results(Path.cwd())
+    output = arguments.output or default_results()
     job = Job(
         case=Case(arguments.model, arguments.task),
         options=read_options(arguments),
-        root=Path.cwd(),
         output=output,
         rounds=arguments.rounds,
         random_weights=arguments.random_weights,

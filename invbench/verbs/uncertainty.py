@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
@@ -41,7 +40,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.report.figures import draw_uncertainty, save_arrays
     from invbench.suite.resolve import Suite
 
-    suite = Suite(read_options(arguments), Path.cwd())
+    suite = Suite(read_options(arguments))
     for task in map(get_task, arguments.task or TASKS):
         subjects = suite.trained_subjects(task.name)
         if not subjects:

@@ -76,5 +76,5 @@ def test_a_generator_without_noise_is_called_so():
 
 
 def test_records_say_it():
-    subject = Suite(Options(device="cpu"), ROOT).subject(Case("chimle", "decompression"))
+    subject = Suite(Options(device="cpu")).subject(Case("chimle", "decompression"))
     assert subject.identity()["stochastic"] == "code"

@@ -296,7 +296,7 @@ class TestSuite:
             offline=True,
             device="cpu",
         )
-        suite, case = Suite(options, ROOT), Case("msgan", "decompression")
+        suite, case = Suite(options), Case("msgan", "decompression")
         record = Session(suite, RunStore(tmp_path / "run")).run(case, suite.subject(case))
         assert record.identity["model"]["configuration"] == "official"
         assert record.validity["psnr"].n_images == 2

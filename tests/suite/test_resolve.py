@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def suite(**options):
-    return Suite(Options(device="cpu", **options), ROOT)
+    return Suite(Options(device="cpu", **options))
 
 
 class TestOwnSampler:

@@ -55,7 +55,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
 
 @cache
 def metrics():
-    return Suite(Options(device="cpu"), ROOT).metrics
+    return Suite(Options(device="cpu")).metrics
 
 
 class Counting(Blurry):
@@ -71,7 +71,7 @@ class Counting(Blurry):
 def session(folder, **options):
     """Begin a session of a run as the plugin does."""
     chosen = {"images": 2, "samples": 3, "sampler": ["mine=samplers:blurry"], "device": "cpu"}
-    suite = Suite(Options(**chosen | {"results": folder} | options), ROOT)
+    suite = Suite(Options(**chosen | {"results": folder} | options))
     vars(suite)["metrics"] = metrics()  # loaded once for all sessions
     run = Session(suite, RunStore(folder))
     run.begin(["pytest"], [case.id for case in CASES])
@@ -414,10 +414,10 @@ def test_a_shard_under_xdist_measures_its_cases_without_speed(tmp_path, whole):
 
 
 def test_every_case_is_in_exactly_one_shard():
-    cases = [case.id for case in Suite(Options(), ROOT).cases]
+    cases = [case.id for case in Suite(Options()).cases]
     parts = []
     for index in range(1, 6):
-        parts += Suite(Options(shard=f"{index}/5"), ROOT).shard.select(cases)
+        parts += Suite(Options(shard=f"{index}/5")).shard.select(cases)
     assert sorted(parts) == sorted(cases)
 
 

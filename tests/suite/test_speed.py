@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[2]
 JOB = Job(
     case=Case("mine", "colorization"),
     options=Options(device="cpu", samples=3, sampler=["mine=samplers:blurry"]),
-    root=ROOT,
     output=Path("unused"),
     rounds=4,
 )
@@ -124,7 +123,7 @@ def test_no_two_rounds_of_any_process_have_the_same_inputs(monkeypatch):
     for turn in range(4):
         time_here(replace(JOB, turn=turn))
     assert len(set(drawn)) == len(drawn) == 4 * 5
-    ids = [photo.id for photo in Suite(JOB.options, ROOT).data_set("colorization").photos]
+    ids = [photo.id for photo in Suite(JOB.options).data_set("colorization").photos]
     assert drawn[0] == (ids[0], 0)
     assert drawn[13] == (ids[17 % 12], 17 * 3)  # image r mod n, samples from r K on
 

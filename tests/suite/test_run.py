@@ -1,0 +1,110 @@
+"""The suite runs from a wheel, in any folder, and brings none of the project's own settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from invbench.cli import main
+from invbench.suite import Options, as_arguments
+
+ROOT = Path(__file__).parents[2]
+SHORT = ("--images=2", "--samples=4")
+# Warns, and has the name of a file in tests/
+SAMPLERS = """
+import warnings
+import torch
+
+def load(task, device):
+    def sampler(observation, generators):
+        warnings.warn("mind the step")
+        noise = torch.stack([torch.randn(3, 64, 64, generator=g) for g in generators])
+        return (observation + 0.05 * noise).clamp(0, 1)
+    return sampler
+"""
+
+
+def python(folder, *arguments, **environment):
+    """Run Python in a folder, as a user's shell would."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Give an empty folder with a sampler of the user's own in it."""
+    (tmp_path / "samplers.py").write_text(SAMPLERS)
+    (tmp_path / "photos").mkdir()
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Build the wheel and unpack it, as an installer does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no wheel can be built here: {done.stderr.strip().splitlines()[-1]}")
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(folder / "site")
+    return folder / "site"
+
+
+@pytest.mark.slow
+def test_a_wheel_has_the_suite_with_weights_limits_and_baseline(site, tmp_path):
+    before = set(site.rglob("*"))
+    done = python(
+        tmp_path, "-m", "invbench", "run", "-k", "msgan-colorization", "-q", PYTHONPATH=str(site)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout or "2 passed" in done.stdout
+    assert "passed, identical" in done.stdout
+    assert list((tmp_path / "results").glob("*/cases/msgan-colorization.json"))
+    assert set(site.rglob("*")) == before  # nothing is written beside the code
+
+
+def test_a_user_s_warning_is_shown_and_fails_nothing(place):
+    sampler = "--sampler=mine=samplers:load"
+    done = python(place, "-m", "invbench", "run", sampler, "-k", "mine-colorization", *SHORT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "UserWarning: mind the step" in done.stdout
+
+
+def test_tests_of_the_project_shadow_no_module_of_a_user_s(place):
+    # pytest looks for settings above all folders that it is given, and takes the value for one
+    arguments = ["--invbench-sampler=mine=samplers:load", "-k", "mine", "--collect-only", "-q"]
+    done = python(
+        place, "-m", "pytest", str(ROOT / "benchmarks"), *arguments, "--invbench-data", "photos"
+    )
+    assert "test_pair[mine-colorization]" in done.stdout, done.stdout + done.stderr
+
+
+def test_arguments_are_read_as_they_were_written():
+    options = Options(seed=3, strict=True, sampler=["a=lab:a", "b=lab:b"], data=Path("my photos"))
+    assert as_arguments(Options()) == []
+    assert as_arguments(options) == [
+        "--invbench-seed=3",
+        "--invbench-data=my photos",
+        "--invbench-sampler=a=lab:a",
+        "--invbench-sampler=b=lab:b",
+        "--invbench-strict",
+    ]
+
+
+def test_only_run_passes_on_what_it_does_not_know(capsys):
+    with pytest.raises(SystemExit):
+        main(["list", "--frobnicate"])
+    assert "unrecognized arguments: --frobnicate" in capsys.readouterr().err
