@@ -149,6 +149,9 @@ def test_case_is_no_worse(case: Case, candidate, baselines, skipped, reports) ->
         pytest.skip(f"no baseline; {how_to(candidate)}")
     if case.id in skipped:
         pytest.skip(skipped[case.id])
+    record = candidate.cases.get(case.id)
+    if record and record.status == "declined" and case.id not in baselines[0].cases:
+        pytest.skip(f"declined: {record.reason}")
     said = []
     for report in reports:
         rows = [row for row in report.rows if row.case == case.id]

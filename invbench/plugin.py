@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from invbench.errors import InvalidRecordError, InvbenchError, MissingCheckpointError
+from invbench.errors import (
+    InvalidRecordError,
+    InvbenchError,
+    MissingCheckpointError,
+    UnsupportedProblemError,
+)
 from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.report import run_table
@@ -99,14 +104,23 @@ def session(pytestconfig: pytest.Config) -> Session:
 
 @pytest.fixture
 def subject(case: Case, session: Session) -> Subject:
-    """Build the case's sampler; without weights skip, or fail if they are required."""
+    """Build the case's sampler.
+
+    Without weights skip, or fail if they are required; skip also what the sampler is not made for.
+    """
     try:
         return session.suite.subject(case)
+    except UnsupportedProblemError as error:
+        session.leave_out(case, "declined", str(error))
+        pytest.skip(f"declined: {error}")
     except MissingCheckpointError as error:
-        session.skip(case, str(error))
+        session.leave_out(case, "skipped", str(error))
         if session.suite.requires(case):
             pytest.fail(f"required: {error}", pytrace=False)
         pytest.skip(str(error))
+    except Exception as error:
+        session.leave_out(case, "error", f"{type(error).__name__}: {error}")
+        raise
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -144,6 +158,9 @@ def pytest_terminal_summary(
     columns = [name for name in session.suite.options.columns.split(",") if name]
     for line in run_table(records, columns):
         terminalreporter.write_line(line)
+    for record in records:
+        if record.status == "declined":
+            terminalreporter.write_line(f"{record.case_id}: declined: {record.reason}")
     skipped = sum(record.status == "skipped" for record in records)
     if skipped:
         terminalreporter.write_line(f"{skipped} cases skipped")

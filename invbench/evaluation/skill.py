@@ -52,10 +52,10 @@ def reference_scores(task: Task, data: DataSet, settings: Settings) -> Reference
         sampler = reference_sampler(task.operator, height, width)
     except UnknownNameError:
         return None
-    settings = replace(settings, dtype="float32")
+    settings, problem = replace(settings, dtype="float32"), task.problem((height, width))
     rows = []
     for photo in data.photos:
-        observed = observe(photo, task, settings.device)
+        observed = observe(photo, problem, settings.device)
         samples = draw_samples(sampler, observed, settings)
         energy = role_energy(pool_distances(samples, observed.target))[0]
         rows.append((float(crps(samples, observed.target)), float(energy)))

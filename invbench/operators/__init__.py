@@ -38,9 +38,23 @@ class Operator(Protocol):
         """Map images ``[..., 3, H, W]`` in [0, 1] to observations ``[..., c, h, w]`` in [0, 1]."""
 
 
+class Linear(Operator, Protocol):
+    """A linear forward process for images of one size, which autograd can differentiate."""
+
+    def adjoint(self, observations: Tensor) -> Tensor:
+        """Map observations ``[..., c, h, w]`` to images ``[..., 3, H, W]`` by the transpose."""
+
+    def pinv(self, observations: Tensor) -> Tensor:
+        """Map observations to the shortest images that have them, by the pseudo-inverse."""
+
+    def svd(self) -> SVD | None:
+        """Decompose into singular values; None where no fast decomposition is known."""
+
+
 __all__ = [
     "SVD",
     "Factors",
+    "Linear",
     "LinearBicubic",
     "LinearGray",
     "Operator",

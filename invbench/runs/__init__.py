@@ -22,6 +22,7 @@ from invbench.runs.records import (
     CaseRecord,
     Check,
     RunRecord,
+    Status,
     from_json,
     to_json,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "RunRecord",
     "RunStore",
     "SkillRecord",
+    "Status",
     "ThroughputRecord",
     "TimingCase",
     "TimingRecord",

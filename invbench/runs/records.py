@@ -26,7 +26,7 @@ from invbench.runs.typed_json import build, parse
 CASE_SCHEMA = "invbench.case/2"
 RUN_SCHEMA = "invbench.run/1"
 
-Status = Literal["passed", "failed", "measured", "skipped", "error"]
+Status = Literal["passed", "failed", "measured", "skipped", "declined", "error"]
 MEASURED = ("passed", "failed", "measured")  # the states of a case that has scores
 Spread = Literal["calibrated", "under", "over", "not tested"]
 
@@ -91,8 +91,9 @@ class CaseRecord:
         case_id: ``<model>-<task>``.
         identity: what the numbers depend on: model, task, data, sampling, metric versions.
         status: "passed" or "failed" where there are limits, else "measured"; or why there is
-            nothing to see. A breach of the contract fails where that is asked for.
-        reason: why it failed or was skipped.
+            nothing to see: "skipped" for want of weights, "declined" by a sampler that is not made
+            for the problem, or "error". A breach of the contract fails where that is asked for.
+        reason: why it failed or was not measured.
         validity: metric name -> scores of reobservations.
         target: name -> scores against the target: each metric's mean over samples, "_of_mean" that
             of the samples' mean, "_best" that of the best sample, and "diversity".

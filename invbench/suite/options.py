@@ -76,7 +76,7 @@ class Options:
         metavar="DIR",
     )
     sampler: list[str] = _option(
-        "add a sampler of your own; factory(task, device) returns it; repeatable",
+        "add a sampler of your own; factory(problem, device) returns it; repeatable",
         default=[],
         action="append",
         metavar="NAME=PACKAGE.MODULE:FACTORY",

@@ -1,11 +1,12 @@
-"""Samplers of the user's own, from the option's text to a sampler of a task."""
+"""Samplers of the user's own, from the option's text to a sampler of a problem."""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from invbench.errors import UnknownNameError
+from invbench.errors import InvalidSamplerError, UnknownNameError
 from invbench.evaluation import Facts, Subject
 from invbench.models import MODELS, REFERENCE, load_factory
 from invbench.suite.fingerprint import source_digest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from invbench.models import Sampler
+    from invbench.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class OwnSampler:
     Attributes:
         name: takes the place of a model id.
         source: ``package.module:factory``.
-        factory: ``factory(task=..., device=...)`` returns the sampler.
+        factory: ``factory(problem=..., device=...)`` returns the sampler.
     """
 
     name: str
@@ -39,20 +41,66 @@ class OwnSampler:
         Raises:
             UnknownNameError: if the text has another form, the name is a model's, or there is no
                 such factory.
+            InvalidSamplerError: if the factory does not take a problem and a device.
         """
         name, _, source = text.partition("=")
         if not (name and source) or name in (*MODELS, REFERENCE):
             raise UnknownNameError(
                 f"--sampler {text}: expected NAME=package.module:factory with a name of your own"
             )
-        return cls(name, source, load_factory(source))
+        factory = load_factory(source)
+        _check_factory(factory, source)
+        return cls(name, source, factory)
 
-    def subject(self, task: str, device: torch.device) -> Subject:
-        """Build the sampler of a task, and note by what it is known again."""
-        sampler = self.factory(task=task, device=device)
+    def subject(self, problem: Problem, device: torch.device) -> Subject:
+        """Build the sampler of a problem, and note by what it is known again.
+
+        Raises:
+            UnsupportedProblemError: if the factory says that the problem is none of the sampler's.
+            InvalidSamplerError: if it returns something that is no sampler.
+        """
+        sampler = self.factory(problem=problem, device=device)
+        _check_sampler(sampler, self.source)
         facts = Facts(
             source=self.source,
             source_sha256=source_digest(self.factory, self.source.partition(":")[0], sampler),
             stochastic=getattr(sampler, "stochastic", None),
         )
-        return Subject(sampler, facts)
+        subject = Subject(sampler, facts)
+        _ = subject.nfe  # what is wrong with it is said before anything is sampled
+        return subject
+
+
+def _check_factory(factory: Callable[..., object], source: str) -> None:
+    """Refuse a factory that cannot be called with a problem and a device."""
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # of a built-in function nothing is known
+        return
+    try:
+        signature.bind(problem=None, device=None)
+    except TypeError as error:
+        old = "task" in signature.parameters
+        change = (
+            "it is no longer given the task's name: take `problem`, which has it as problem.name"
+            if old
+            else f"define it as {source.partition(':')[2]}(problem, device)"
+        )
+        raise InvalidSamplerError(
+            f"{source}: called with problem=... and device=..., but it takes {signature}; {change}"
+        ) from error
+
+
+def _check_sampler(sampler: object, source: str) -> None:
+    """Refuse what cannot be called, or says something unusable of itself."""
+    if not callable(sampler):
+        raise InvalidSamplerError(
+            f"{source} returned {sampler!r}, of type {type(sampler).__name__}; "
+            "return a sampler, to be called as sampler(observation, generators)"
+        )
+    said = getattr(sampler, "stochastic", None)
+    if not (said is None or isinstance(said, str)):
+        raise InvalidSamplerError(
+            f"{source}: its sampler's `stochastic` is {said!r}; give a text, as "
+            '"noise", or "none" if samples of one observation do not differ'
+        )

@@ -16,6 +16,7 @@ from invbench.errors import (
     MissingCheckpointError,
     MissingDataError,
     RandomLpipsWarning,
+    UnknownNameError,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.machine import forbid_tf32, keep_freed_memory, resolve_device
@@ -31,20 +32,20 @@ from invbench.models import (
     load_checkpoint,
     reference_sampler,
 )
-from invbench.problems import TASKS, get_profile, get_task
+from invbench.problems import TASKS, get_profile
 from invbench.suite.own_samplers import OwnSampler
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import torch
 
     from invbench.metrics import Metric
     from invbench.metrics.weights import Net
-    from invbench.problems import Profile
+    from invbench.problems import Problem, Profile, Task
     from invbench.suite.options import Options
 
 
@@ -129,9 +130,15 @@ class Suite:
         return {own.name: own for own in map(OwnSampler.parse, self.options.sampler)}
 
     @cached_property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks of the run by name: the study's three."""
+        return TASKS
+
+    @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The 24 cases, the reference and the user's samplers on every task."""
-        return CASES + REFERENCES + tuple(Case(name, task) for name in self.own for task in TASKS)
+        own = tuple(Case(name, task) for name in self.own for task in self.tasks)
+        return CASES + REFERENCES + own
 
     @cached_property
     def shard(self) -> Shard:
@@ -148,6 +155,17 @@ class Suite:
             device=self.device,
             dtype=self.options.dtype,
         )
+
+    def problem(self, task: str) -> Problem:
+        """Return a task's problem, at the size of its targets.
+
+        Raises:
+            UnknownNameError: if the run has no such task.
+        """
+        if task not in self.tasks:
+            raise UnknownNameError.among("task", task, self.tasks)
+        size = self.profile.sizes[task]
+        return self.tasks[task].problem((size, size))
 
     def data_set(self, task: str) -> DataSet:
         """Return the targets of a task: the user's photographs, or the embedded ones.
@@ -170,13 +188,15 @@ class Suite:
         """Build a case's sampler, and say what it is.
 
         Raises:
+            UnsupportedProblemError: if a sampler of the user's own declines the problem.
+            InvalidSamplerError: see `own_samplers.OwnSampler.subject`.
             MissingCheckpointError: if there are no weights for it.
             CorruptCheckpointError, ForeignCheckpointError: see `models.checkpoints`.
         """
         if case.model in self.own:
-            return self.own[case.model].subject(case.task, self.device)
+            return self.own[case.model].subject(self.problem(case.task), self.device)
         if case.model == REFERENCE:
-            return reference_subject(case.task, self.profile.sizes[case.task])
+            return reference_subject(self.problem(case.task))
         method, configuration = get_method(case.model), self.profile.configuration
         folder = self.options.checkpoints or self.root / "fixtures" / "checkpoints"
         sampler, checkpoint = load_checkpoint(
@@ -205,12 +225,13 @@ class Suite:
 
     def experiment(self, case: Case, subject: Subject) -> Experiment:
         """Gather all that the numbers of a case depend on."""
-        data = self.data_set(case.task)
+        task, data = self.tasks[case.task], self.data_set(case.task)
         return Experiment(
             case=case,
+            task=task,
             subject=subject,
             data=data,
-            reference=reference_scores(get_task(case.task), data, self.settings),
+            reference=reference_scores(task, data, self.settings),
             settings=self.settings,
             metrics=self.metrics,
         )
@@ -221,15 +242,15 @@ class Suite:
         return bool(names & {"all", case.model, case.id})
 
 
-def reference_subject(task: str, size: int) -> Subject:
-    """Build the reference sampler of a task, for targets of a size."""
+def reference_subject(problem: Problem) -> Subject:
+    """Build the reference sampler of a problem."""
     facts = Facts(
         family="closed form",
         source="Gaussian prior fitted to photographs",
         configuration=f"version {fitted_prior().version}",
         stochastic="noise",
     )
-    return Subject(reference_sampler(get_task(task).operator, size, size), facts)
+    return Subject(reference_sampler(problem.operator, *problem.size), facts)
 
 
 def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tuple[Metric, ...]:

@@ -42,6 +42,7 @@ def test_the_reference_is_scored_as_anyone_else():
     sampler = reference_sampler(TASK.operator, 64, 64)
     experiment = Experiment(
         case=Case("reference", "colorization"),
+        task=TASK,
         subject=Subject(sampler),
         data=DATA,
         settings=SETTINGS,

@@ -21,6 +21,7 @@ from invbench.suite.options import Options, add_options, read_options
 from invbench.suite.resolve import OwnSampler, Shard, Suite
 
 ROOT = Path(__file__).parents[2]
+SR16 = TASKS["sr16"].problem((128, 128))
 
 
 def suite(**options):
@@ -31,7 +32,7 @@ class TestOwnSampler:
     def test_is_read_once_and_builds_a_subject(self):
         own = OwnSampler.parse("mine=samplers:blurry")
         assert (own.name, own.source) == ("mine", "samplers:blurry")
-        subject = own.subject("sr16", torch.device("cpu"))
+        subject = own.subject(SR16, torch.device("cpu"))
         assert isinstance(subject.sampler, Blurry)
         assert subject.identity() == {
             "source": "samplers:blurry",
