@@ -47,7 +47,7 @@ class Class:
         self.shape = problem.observation_shape
         self.device = device
 
-    def __call__(self, observation, generators):
+    def __call__(self, observation, generators):  # noqa: ARG002
         return torch.zeros(len(generators), 3, 64, 64)
 
 
@@ -55,10 +55,10 @@ class TestFactory:
     @pytest.mark.parametrize(
         "factory",
         [
-            lambda problem, device: Class(problem, device),
+            lambda problem, device: Class(problem, device),  # noqa: PLW0108
             lambda device, problem: Class(problem, device),
             lambda problem, device, steps=20: Class(problem, device),  # noqa: ARG005
-            lambda **given: Class(**given),
+            lambda **given: Class(**given),  # noqa: PLW0108
             Class,
             functools.partial(Class),
         ],
