@@ -69,6 +69,10 @@ class InvalidSamplerError(InvbenchError, TypeError):
     """A sampler, or the factory that makes it, does not have the form that the suite can call."""
 
 
+class InvalidTaskError(InvbenchError, TypeError):
+    """What an option names as a task does not make one."""
+
+
 class UnsupportedProblemError(InvbenchError):
     """Raised by a sampler's factory: the sampler is not made for this problem.
 

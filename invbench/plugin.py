@@ -21,6 +21,7 @@ from invbench.models import Case
 from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
+from invbench.suite.checks import flaws
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session, default_results
 
@@ -52,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
     suite = Suite(options, config.rootpath, number)
     config.stash[_SESSION] = Session(suite, RunStore(folder))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse options that name nothing, all of them at once, before any work."""
+    if hasattr(session.config, "workerinput"):
+        return  # the process that started this one has looked
+    if found := flaws(session.config.stash[_SESSION].suite):
+        raise pytest.UsageError("\n".join(f"{type(error).__name__}: {error}" for error in found))
 
 
 @pytest.hookimpl(optionalhook=True)

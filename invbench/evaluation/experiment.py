@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from invbench.errors import InvalidSamplerError
+from invbench.evaluation.noise_fit import NoiseFit
 from invbench.seeding import SEED_SCHEME
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Experiment:
         subject: the sampler, on ``settings.device``.
         data: the targets, all of one size.
         settings: how many samples, and how they are drawn.
-        metrics: of validity.
+        metrics: of reobservations, and of samples against the target.
         reference: the reference sampler's scores on the same images, for the skill.
     """
 
@@ -159,11 +160,25 @@ class Experiment:
         height, width = self.data.photos[0].pixels.shape[-2:]
         return self.task.problem((height, width))
 
+    @cached_property
+    def noise_fit(self) -> NoiseFit | None:
+        """Return how samples are held against the noise, if there is any."""
+        return NoiseFit.of(self.problem)
+
+    @property
+    def validity_metrics(self) -> Sequence[Metric]:
+        """Return what reobservations are scored by: with noise, how they fit it and nothing else.
+
+        Samples that are more like a noisy observation than the noise allows are no better.
+        """
+        return self.metrics if self.noise_fit is None else (self.noise_fit.metric(),)
+
     def identity(self) -> dict[str, Any]:
         """Return all that the numbers depend on; records compare only where it agrees."""
+        metrics = {m.name: m.identity() for m in (*self.metrics, *self.validity_metrics)}
         return {
             "model": {"name": self.case.model, **self.subject.identity()},
             "task": {**self.task.identity(), "dataset": self.data.identity()},
             "sampling": self.settings.identity(nfe=self.subject.nfe),
-            "metrics": {metric.name: metric.identity() for metric in self.metrics},
+            "metrics": metrics,
         }

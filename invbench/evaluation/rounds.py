@@ -161,5 +161,6 @@ class Rounds:
                 target=observed.target,
                 other=self._other(observed),
                 rule=self._experiment.settings.rule,
+                noise_fit=self._experiment.noise_fit,
             )
         )

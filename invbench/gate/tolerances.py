@@ -5,13 +5,14 @@ from __future__ import annotations
 # By how much a mean may get worse: values to start from, none above the slack of thresholds.toml,
 # which has to bear other hardware too. Coverage: one in a hundred of the target's values. Winkler,
 # in units of intensity: an interval that is wider by as much costs as much. Squared error, in
-# levels of 255: what 0.25 dB is at 50 dB.
+# levels of 255: what 0.25 dB is at 50 dB. Chi-squared: one in fifty of the noise's power.
 TOLERANCES = {
     "psnr": 0.25,
     "squared_error": 0.04,
     "ssim": 0.005,
     "lpips": 0.005,
     "lpips_random": 0.005,
+    "chi_squared_error": 0.02,
     "coverage_error": 0.01,
     "winkler": 0.01,
 }
@@ -24,6 +25,7 @@ DRIFTS = {
     "ssim": 0.0002,
     "lpips": 0.0002,
     "lpips_random": 0.0002,
+    "chi_squared_error": 0.002,
     "coverage_error": 0.0005,
     "winkler": 0.0005,
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import torch
+
 from invbench.problems.noise import Noise
 
 if TYPE_CHECKING:
@@ -62,4 +64,17 @@ class Problem:
             image: of the problem's size.
             image_id: decides on the noise.
         """
-        return self.noise.add(self.operator(image), task=self.name, image_id=image_id)
+        seen = self.operator(image)
+        if not self.noise:
+            return seen
+        noisy = self.noise.add(seen, task=self.name, image_id=image_id)
+        return noisy.where(self.measured().to(seen.device), seen)
+
+    def measured(self) -> Tensor:
+        """Return which values of an observation were measured, bool ``[c, h, w]``.
+
+        All are, but for those that a mask hides.
+        """
+        ask = getattr(self.operator, "measured", None)
+        found: Tensor | None = ask(*self.size) if ask else None
+        return torch.ones(self.observation_shape, dtype=torch.bool) if found is None else found

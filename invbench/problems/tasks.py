@@ -29,6 +29,8 @@ class Task:
             there is none.
         noise: on the observation.
         size: side of the square targets, where the profile says nothing of the task.
+        source: where a task of the user's own is imported from.
+        source_sha256: digest of its code.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Task:
     linear: Callable[[int, int], Linear] | None = None
     noise: Noise = Noise.none()
     size: int | None = None
+    source: str | None = None
+    source_sha256: str | None = None
 
     def problem(self, size: tuple[int, int]) -> Problem:
         """Return the problem for images of a height and width.
@@ -56,7 +60,12 @@ class Task:
     def identity(self) -> dict[str, Any]:
         """Return what the task's numbers depend on, for the record."""
         known = {"name": self.name, "version": self.version, "operator": self.operator.identity()}
-        return known | ({"noise": self.noise.identity()} if self.noise else {})
+        optional = {
+            "noise": self.noise.identity() if self.noise else None,
+            "source": self.source,
+            "source_sha256": self.source_sha256,
+        }
+        return known | {name: value for name, value in optional.items() if value is not None}
 
 
 TASKS = {

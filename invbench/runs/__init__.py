@@ -10,6 +10,7 @@ from invbench.runs.measurements import (
     NOTICEABLE,
     IntervalRecord,
     MetricRecord,
+    NoiseFitRecord,
     SkillRecord,
     ThroughputRecord,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Check",
     "IntervalRecord",
     "MetricRecord",
+    "NoiseFitRecord",
     "RunRecord",
     "RunStore",
     "SkillRecord",

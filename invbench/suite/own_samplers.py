@@ -10,14 +10,17 @@ from invbench.errors import InvalidSamplerError, UnknownNameError
 from invbench.evaluation import Facts, Subject
 from invbench.models import MODELS, REFERENCE, load_factory
 from invbench.suite.fingerprint import source_digest
+from invbench.suite.names import check_name, installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     import torch
 
     from invbench.models import Sampler
     from invbench.problems import Problem
+
+GROUP = "invbench.samplers"  # of the entry points by which packages offer theirs
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,19 @@ class OwnSampler:
     def parse(cls, text: str) -> OwnSampler:
         """Read the option's text and import the factory.
 
+        A name alone is that of a sampler which an installed package offers.
+
         Raises:
-            UnknownNameError: if the text has another form, the name is a model's, or there is no
-                such factory.
+            UnknownNameError: if the text has another form, the name is a model's or that of no
+                installed sampler, or there is no such factory.
             InvalidSamplerError: if the factory does not take a problem and a device.
         """
         name, _, source = text.partition("=")
-        if not (name and source) or name in (*MODELS, REFERENCE):
+        source = source or installed(GROUP).get(text, "")
+        check_name(f"--sampler {text}", name, source)
+        if name in (*MODELS, REFERENCE):
             raise UnknownNameError(
-                f"--sampler {text}: expected NAME=package.module:factory with a name of your own"
+                f"--sampler {text}: {name} is a built-in model; give yours a name of your own"
             )
         factory = load_factory(source)
         _check_factory(factory, source)
@@ -69,6 +76,21 @@ class OwnSampler:
         subject = Subject(sampler, facts)
         _ = subject.nfe  # what is wrong with it is said before anything is sampled
         return subject
+
+
+def read_samplers(texts: Iterable[str]) -> Mapping[str, OwnSampler]:
+    """Return the samplers that the option names, by name.
+
+    Raises:
+        UnknownNameError, InvalidSamplerError: see `OwnSampler.parse`; or if two have one name.
+    """
+    samplers: dict[str, OwnSampler] = {}
+    for text in texts:
+        own = OwnSampler.parse(text)
+        if own.name in samplers:
+            raise UnknownNameError(f"--sampler {text}: {own.name} is named twice")
+        samplers[own.name] = own
+    return samplers
 
 
 def _check_factory(factory: Callable[..., object], source: str) -> None:

@@ -179,7 +179,7 @@ def _targets(suite: Suite, task: str, count: int) -> DataSet:
     except errors.MissingDataError:
         if suite.options.data is not None:
             raise
-        return DataSet("gaussian field", gaussian_photos(suite.profile.sizes[task], count))
+        return DataSet("gaussian field", gaussian_photos(suite.size(task), count))
 
 
 def _untrained(suite: Suite, case: Case) -> Subject:

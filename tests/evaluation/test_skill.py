@@ -39,7 +39,7 @@ def test_worse_than_the_reference_is_below_zero():
 
 def test_the_reference_is_scored_as_anyone_else():
     found = reference_scores(TASK, DATA, SETTINGS)
-    sampler = reference_sampler(TASK.operator, 64, 64)
+    sampler = reference_sampler(TASK.problem((64, 64)))
     experiment = Experiment(
         case=Case("reference", "colorization"),
         task=TASK,

@@ -1,0 +1,162 @@
+"""The posterior of a Gaussian field seen through any linear operator, with normal noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from invbench.models.gaussian import Axes, factors, to_images
+from invbench.operators import LinearBlur, LinearMasking
+from invbench.operators.conjugate_gradients import solve
+from invbench.seeding import randn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from invbench.data.synthetic import GaussianField
+    from invbench.operators import Linear
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyPosterior:
+    r"""The exact posterior of a `GaussianField` given a noisy linear observation; a `Sampler`.
+
+    With prior covariance S, operator A and noise of standard deviation s, samples are drawn by
+    Matheron's rule: draw x' from the prior, e from N(0, I), and return
+
+    .. math::
+        x' + S A^\top (A S A^\top + s^2 I)^{-1} (y - A x' - s e)
+
+    The system is solved by conjugate gradients, with an inverse that is right or nearly so for
+    operators whose structure is known, see `_inverse`.
+
+    Attributes:
+        field: the prior.
+        operator: of the field's size.
+        std: s.
+        tolerance: relative error at which the system counts as solved.
+    """
+
+    field: GaussianField
+    operator: Linear
+    std: float
+    tolerance: float = 1e-4
+
+    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw one sample a row, float32 and clamped to [0, 1]."""
+        return to_images(self.draw(observation, generators))
+
+    def draw(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw one sample a row, float64 ``[N, 3, H, W]``, not clamped."""
+        shapes = (3, self.field.height, self.field.width), observation.shape[1:]
+        noise, error = (
+            randn(generators, shape, device=observation.device, dtype=torch.float64)
+            for shape in shapes
+        )
+        drawn = self.field.mean + self._roots(noise)
+        return drawn + self.correction(observation.double() - self.operator(drawn), error)
+
+    def mean(self, observation: Tensor) -> Tensor:
+        """Return the posterior mean ``[N, 3, H, W]`` float64 of ``[N, c, h, w]``."""
+        size = (len(observation), 3, self.field.height, self.field.width)
+        center = torch.full(size, self.field.mean, dtype=torch.float64, device=observation.device)
+        return center + self.correction(observation.double() - self.operator(center))
+
+    def correction(self, residual: Tensor, error: Tensor | None = None) -> Tensor:
+        """Return ``S A^T (A S A^T + s^2 I)^-1 (residual - s error)``."""
+        right = residual if error is None else residual - self.std * error
+        if measured := getattr(self.operator, "measured", None):
+            right = right * measured(self.field.height, self.field.width).to(right)
+        shape = right.shape
+        A, S = self.operator, self._covariance
+
+        def system(u: Tensor) -> Tensor:
+            images = u.reshape(shape)
+            return (A(S(A.adjoint(images))) + self.std**2 * images).flatten(1)
+
+        inverse = self._inverse()
+        u = solve(
+            system,
+            right.flatten(1),
+            tolerance=self.tolerance,
+            inverse=inverse and (lambda r: inverse(r.reshape(shape)).flatten(1)),
+        )
+        return S(A.adjoint(u.reshape(shape)))
+
+    def _inverse(self) -> Callable[[Tensor], Tensor] | None:
+        """Return an approximate inverse of the system, where the operator's structure gives one."""
+        if factors(self.operator) is not None:
+            return self._inverse_of_product
+        if isinstance(self.operator, LinearBlur):
+            return self._inverse_of_blur
+        return self._inverse_of_mask if isinstance(self.operator, LinearMasking) else None
+
+    def _inverse_of_product(self, residual: Tensor) -> Tensor:
+        """Invert exactly where A acts on colours, rows and columns apart."""
+        (colors, rows, columns), waves = self._product
+        power = torch.einsum("c,h,w->chw", colors, rows, columns).to(residual) + self.std**2
+        turned = Axes(*(each.T for each in waves))(residual) / power
+        return Axes(*waves)(turned)
+
+    def _inverse_of_mask(self, residual: Tensor) -> Tensor:
+        """Invert the prior of all pixels, and keep what concerns the observed ones."""
+        return self.operator(self._precision(self.operator(residual)))
+
+    def _inverse_of_blur(self, residual: Tensor) -> Tensor:
+        """Invert as if the field were periodic, so that all is diagonal in Fourier space."""
+        assert isinstance(self.operator, LinearBlur)
+        (values, axes), periodic = torch.linalg.eigh(self.field.color_covariance), self._periodic
+        response = self.operator.response(torch.float64, residual.device).abs().square()
+        power = values[:, None, None].to(residual) * periodic.to(residual) * response
+        turned = torch.einsum("ck,nchw->nkhw", axes.to(residual), residual)
+        solved = torch.fft.rfft2(turned) / (power + self.std**2)
+        waves = torch.fft.irfft2(solved, s=residual.shape[-2:])
+        return torch.einsum("ck,nkhw->nchw", axes.to(residual), waves)
+
+    @cached_property
+    def _product(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Eigenvalues and eigenvectors of A S A^T along colours, rows and columns."""
+        parts = factors(self.operator)
+        assert parts is not None
+        pairs = [
+            torch.linalg.eigh(matrix @ covariance @ matrix.T)
+            for matrix, covariance in zip(parts, self._prior, strict=True)
+        ]
+        return [values for values, _ in pairs], [vectors for _, vectors in pairs]
+
+    @cached_property
+    def _periodic(self) -> Tensor:
+        """Power of a periodic field with the same correlations, ``[H, W/2 + 1]``, colours apart."""
+        rows, columns = (
+            torch.fft.fft(_wrapped(covariance[0])).real.clamp_min(1e-9)
+            for covariance in self._prior[1:]
+        )
+        return torch.outer(rows, columns[: len(columns) // 2 + 1])
+
+    @cached_property
+    def _covariance(self) -> Axes:
+        return Axes(*self._prior)
+
+    @cached_property
+    def _precision(self) -> Axes:
+        return Axes(*(torch.linalg.inv(covariance) for covariance in self._prior))
+
+    @cached_property
+    def _roots(self) -> Axes:
+        return Axes(*(torch.linalg.cholesky(covariance) for covariance in self._prior))
+
+    @property
+    def _prior(self) -> tuple[Tensor, Tensor, Tensor]:
+        field = self.field
+        return field.color_covariance, field.row_covariance, field.column_covariance
+
+
+def _wrapped(correlation: Tensor) -> Tensor:
+    """Return correlations by distance on a ring, from those on a line."""
+    distance = torch.arange(len(correlation))
+    return correlation[torch.minimum(distance, len(correlation) - distance)]
