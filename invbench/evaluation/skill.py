@@ -47,10 +47,10 @@ def reference_scores(task: Task, data: DataSet, settings: Settings) -> Reference
     Returns:
         None if there is no reference for the task's operator, or none that it can draw in time.
     """
-    if not has_reference(task):
-        return None
     height, width = data.photos[0].pixels.shape[-2:]
     settings, problem = replace(settings, dtype="float32"), task.problem((height, width))
+    if not has_reference(problem):
+        return None
     sampler = reference_sampler(problem)
     rows = []
     for photo in data.photos:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from invbench.data.synthetic import GaussianField
     from invbench.operators import Linear
+
+MOST_MEASUREMENTS = 4096  # of an operator whose structure is not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,9 @@ class NoisyPosterior:
             return self._inverse_of_product
         if isinstance(self.operator, LinearBlur):
             return self._inverse_of_blur
-        return self._inverse_of_mask if isinstance(self.operator, LinearMasking) else None
+        if isinstance(self.operator, LinearMasking):
+            return self._inverse_of_mask
+        return self._inverse_of_matrix if is_small(self.operator, self.field) else None
 
     def _inverse_of_product(self, residual: Tensor) -> Tensor:
         """Invert exactly where A acts on colours, rows and columns apart."""
@@ -117,6 +122,21 @@ class NoisyPosterior:
         solved = torch.fft.rfft2(turned) / (power + self.std**2)
         waves = torch.fft.irfft2(solved, s=residual.shape[-2:])
         return torch.einsum("ck,nkhw->nchw", axes.to(residual), waves)
+
+    def _inverse_of_matrix(self, residual: Tensor) -> Tensor:
+        """Invert exactly, by the system's Cholesky factor."""
+        factor = self._factor.to(residual)
+        solved: Tensor = torch.cholesky_solve(residual.flatten(1).T, factor).T.reshape_as(residual)
+        return solved
+
+    @cached_property
+    def _factor(self) -> Tensor:
+        """Cholesky factor of the whole system, ``[m, m]``."""
+        shape = self.operator.observation_shape(self.field.height, self.field.width)
+        A, S = self.operator, self._covariance
+        unit = torch.eye(prod(shape), dtype=torch.float64)
+        rows = [A(S(A.adjoint(part.reshape(-1, *shape)))).flatten(1) for part in unit.split(256)]
+        return torch.linalg.cholesky(torch.cat(rows) + self.std**2 * unit)
 
     @cached_property
     def _product(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -154,6 +174,17 @@ class NoisyPosterior:
     def _prior(self) -> tuple[Tensor, Tensor, Tensor]:
         field = self.field
         return field.color_covariance, field.row_covariance, field.column_covariance
+
+
+def is_tractable(operator: Linear, field: GaussianField) -> bool:
+    """Tell whether the system can be solved in time: its structure is known, or it is small."""
+    known = isinstance(operator, LinearBlur | LinearMasking) or factors(operator) is not None
+    return known or is_small(operator, field)
+
+
+def is_small(operator: Linear, field: GaussianField) -> bool:
+    """Tell whether there are so few measurements that the system can be laid out."""
+    return prod(operator.observation_shape(field.height, field.width)) <= MOST_MEASUREMENTS
 
 
 def _wrapped(correlation: Tensor) -> Tensor:

@@ -17,12 +17,12 @@ from invbench.data.synthetic import GaussianField
 from invbench.errors import UnknownNameError
 from invbench.models.gaussian import GaussianPosterior
 from invbench.models.jpeg_cells import JpegPosterior
-from invbench.models.noisy_posterior import NoisyPosterior
+from invbench.models.noisy_posterior import NoisyPosterior, is_tractable
 from invbench.operators import LinearBicubic, LinearGray, LinearMasking, PillowJpeg
 
 if TYPE_CHECKING:
     from invbench.models.method import Sampler
-    from invbench.problems import Problem, Task
+    from invbench.problems import Problem
 
 REFERENCE = "reference"
 TINY = 1e-4 / 255  # in place of no noise
@@ -70,9 +70,15 @@ def fitted_prior() -> PhotographPrior:
     return PhotographPrior(**values)
 
 
-def has_reference(task: Task) -> bool:
-    """Tell whether there is a reference sampler: for what is linear, and for JPEG."""
-    return task.linear is not None or isinstance(task.operator, PillowJpeg)
+def has_reference(problem: Problem) -> bool:
+    """Tell whether there is a reference sampler: for JPEG, and for what is linear.
+
+    A linear function of which nothing else is known must have 4096 measurements at most.
+    """
+    if isinstance(problem.operator, PillowJpeg):
+        return True
+    field = fitted_prior().field(*problem.size)
+    return problem.linear is not None and is_tractable(problem.linear, field)
 
 
 def reference_sampler(problem: Problem, prior: PhotographPrior | None = None) -> Sampler:

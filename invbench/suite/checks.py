@@ -37,10 +37,9 @@ def _flaws_of_cases(suite: Suite, found: list[InvbenchError]) -> Iterator[Invben
     if error := _error_of(lambda suite: suite.tasks, suite):
         yield error
     elif not found:
-        for task in suite.tasks:
-            if error := _error_of(_problem_of(task), suite):
-                yield error
-        if error := _error_of(_check_required, suite):
+        unfit = [e for task in suite.tasks if (e := _error_of(_problem_of(task), suite))]
+        yield from unfit
+        if not unfit and (error := _error_of(_check_required, suite)):
             yield error
 
 

@@ -113,7 +113,7 @@ class Suite:
         """
         trained = [case for case in CASES if case.task in self.tasks]
         references = [
-            Case(REFERENCE, name) for name, task in self.tasks.items() if has_reference(task)
+            Case(REFERENCE, name) for name in self.tasks if has_reference(self.problem(name))
         ]
         own = [Case(name, task) for name in self.own for task in self.tasks]
         cases = (*trained, *references, *own)

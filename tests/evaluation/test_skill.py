@@ -63,6 +63,9 @@ def test_an_operator_without_a_reference_has_none():
     class Negative:
         name = "negative"
 
+        def observation_shape(self, height, width):
+            return 3, height, width
+
         def __call__(self, images):
             return 1 - images
 
