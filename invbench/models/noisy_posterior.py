@@ -136,7 +136,8 @@ class NoisyPosterior:
         A, S = self.operator, self._covariance
         unit = torch.eye(prod(shape), dtype=torch.float64)
         rows = [A(S(A.adjoint(part.reshape(-1, *shape)))).flatten(1) for part in unit.split(256)]
-        return torch.linalg.cholesky(torch.cat(rows) + self.std**2 * unit)
+        factor: Tensor = torch.linalg.cholesky(torch.cat(rows) + self.std**2 * unit)
+        return factor
 
     @cached_property
     def _product(self) -> tuple[list[Tensor], list[Tensor]]:

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     options = replace(read_options(arguments), images=INPUTS, samples=SAMPLES)
     suite = Suite(options, Path.cwd())
-    for problem in map(suite.problem, arguments.task or suite.tasks):
+    for problem in map(suite.problem, suite.tasks):
         subjects = suite.trained_subjects(problem.name)
         rows = draw_rows(subjects, problem, suite.data_set(problem.name).photos, suite.settings)
         sheet = contact_sheet(rows, MODELS, n_samples=SAMPLES, tile=arguments.tile)

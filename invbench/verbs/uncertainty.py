@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.suite.resolve import Suite
 
     suite = Suite(read_options(arguments), Path.cwd())
-    for problem in map(suite.problem, arguments.task or suite.tasks):
+    for problem in map(suite.problem, suite.tasks):
         subjects = suite.trained_subjects(problem.name)
         if not subjects:
             raise MissingCheckpointError(
