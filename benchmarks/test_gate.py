@@ -109,7 +109,8 @@ def reports(
     compared = selected - skipped.keys()
     found = []
     for baseline in baselines if compared else ():
-        everything = not skipped and selected == {case.id for case in suite.cases}
+        all_cases = selected == {case.id for case in suite.cases} and not suite.options.task
+        everything = not skipped and all_cases
         report = compare(
             baseline,
             candidate,
@@ -149,6 +150,9 @@ def test_case_is_no_worse(case: Case, candidate, baselines, skipped, reports) ->
         pytest.skip(f"no baseline; {how_to(candidate)}")
     if case.id in skipped:
         pytest.skip(skipped[case.id])
+    record = candidate.cases.get(case.id)
+    if record and record.status == "declined" and case.id not in baselines[0].cases:
+        pytest.skip(f"declined: {record.reason}")
     said = []
     for report in reports:
         rows = [row for row in report.rows if row.case == case.id]
@@ -178,6 +182,11 @@ def test_no_case_of_the_baseline_is_gone(baselines, folders, suite: Suite, candi
         known = read_baselines(folders[1:], candidate.device, suite.profile.name)
     if known is None:
         pytest.skip(f"no baseline; {how_to(candidate)}")
-    gone = sorted(set(known.cases) - {case.id for case in suite.cases})
+    held = {
+        case
+        for case, record in known.cases.items()
+        if not suite.options.task or record.identity["task"]["name"] in suite.tasks
+    }
+    gone = sorted(held - {case.id for case in suite.cases})
     if gone and suite.options.gate != "warn":
         pytest.fail(f"gone or renamed: {', '.join(gone)}", pytrace=False)

@@ -21,7 +21,9 @@ from skimage import data
 from invbench.images import from_uint8
 from invbench.operators import (
     LinearBicubic,
+    LinearBlur,
     LinearGray,
+    LinearMasking,
     PillowBicubic,
     PillowGray,
     PillowJpeg,
@@ -30,6 +32,8 @@ from invbench.operators import (
     quantization_tables,
     resize_bicubic,
 )
+from invbench.operators.blur import Gaussian, Motion
+from invbench.operators.masks import Box, Scattered
 
 law = settings(deadline=None, derandomize=True, max_examples=50)
 
@@ -132,7 +136,15 @@ def test_jpeg_moves_coefficients_by_half_a_step_and_settles(seed, rows, columns,
 
 linear = pytest.mark.parametrize(
     "operator",
-    [LinearBicubic(32, 48), LinearBicubic(50, 37, factor=8), LinearGray(7, 9)],
+    [
+        LinearBicubic(32, 48),
+        LinearBicubic(50, 37, factor=8),
+        LinearGray(7, 9),
+        LinearMasking(7, 9, Box(0.5)),
+        LinearMasking(7, 9, Scattered(0.5)),
+        LinearBlur(16, 21, Gaussian(1.0)),
+        LinearBlur(16, 21, Motion(9.0, 30.0)),
+    ],
     ids=repr,
 )
 

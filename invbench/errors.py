@@ -65,6 +65,21 @@ class StorageError(InvbenchError, OSError):
     """A result could not be written; everything stored before is intact."""
 
 
+class InvalidSamplerError(InvbenchError, TypeError):
+    """A sampler, or the factory that makes it, does not have the form that the suite can call."""
+
+
+class InvalidTaskError(InvbenchError, TypeError):
+    """What an option names as a task does not make one."""
+
+
+class UnsupportedProblemError(InvbenchError):
+    """Raised by a sampler's factory: the sampler is not made for this problem.
+
+    The case is then left out of the run, with a line that says so; it is no failure.
+    """
+
+
 class InvalidRecordError(InvbenchError, ValueError):
     """A stored record is damaged or does not follow its schema."""
 

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from invbench.errors import InvalidRecordError, InvbenchError, MissingCheckpointError
+from invbench.errors import (
+    InvalidRecordError,
+    InvbenchError,
+    MissingCheckpointError,
+    UnsupportedProblemError,
+)
 from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
+from invbench.suite.checks import flaws
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session, default_results
 
@@ -47,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
     suite = Suite(options, worker=number)
     config.stash[_SESSION] = Session(suite, RunStore(folder))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse options that name nothing, all of them at once, before any work."""
+    if hasattr(session.config, "workerinput"):
+        return  # the process that started this one has looked
+    if found := flaws(session.config.stash[_SESSION].suite):
+        raise pytest.UsageError("\n".join(f"{type(error).__name__}: {error}" for error in found))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -99,14 +113,23 @@ def session(pytestconfig: pytest.Config) -> Session:
 
 @pytest.fixture
 def subject(case: Case, session: Session) -> Subject:
-    """Build the case's sampler; without weights skip, or fail if they are required."""
+    """Build the case's sampler.
+
+    Without weights skip, or fail if they are required; skip also what the sampler is not made for.
+    """
     try:
         return session.suite.subject(case)
+    except UnsupportedProblemError as error:
+        session.leave_out(case, "declined", str(error))
+        pytest.skip(f"declined: {error}")
     except MissingCheckpointError as error:
-        session.skip(case, str(error))
+        session.leave_out(case, "skipped", str(error))
         if session.suite.requires(case):
             pytest.fail(f"required: {error}", pytrace=False)
         pytest.skip(str(error))
+    except Exception as error:
+        session.leave_out(case, "error", f"{type(error).__name__}: {error}")
+        raise
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -144,6 +167,9 @@ def pytest_terminal_summary(
     columns = [name for name in session.suite.options.columns.split(",") if name]
     for line in run_table(records, columns):
         terminalreporter.write_line(line)
+    for record in records:
+        if record.status == "declined":
+            terminalreporter.write_line(f"{record.case_id}: declined: {record.reason}")
     skipped = sum(record.status == "skipped" for record in records)
     if skipped:
         terminalreporter.write_line(f"{skipped} cases skipped")

@@ -23,7 +23,12 @@ def sample_seed(seed: int, task: str, image_id: str, index: int) -> int:
     >>> sample_seed(0, "sr16", "astronaut-0", 0) == sample_seed(0, "sr16", "astronaut-0", 0)
     True
     """
-    digest = blake2b(f"{seed}/{task}/{image_id}/{index}".encode(), digest_size=8).digest()
+    return text_seed(f"{seed}/{task}/{image_id}/{index}")
+
+
+def text_seed(text: str) -> int:
+    """Return 63 bits of a hash of a text, as a seed of what is named by it."""
+    digest = blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 

@@ -12,8 +12,7 @@ import torch
 
 from invbench.data.photos import photos
 from invbench.images import from_uint8
-from invbench.operators import LinearBicubic
-from invbench.problems import PROFILES, get_task
+from invbench.problems import PROFILES
 from invbench.seeding import randn
 
 PROFILE = PROFILES["tiny"]
@@ -29,22 +28,20 @@ def work(seconds):
 class Base:
     """Samples that are valid: the observation, enlarged if need be, in the target's size."""
 
-    def __init__(self, task, device):
-        self.task, self.device, self.size = task, device, PROFILE.sizes[task]
-
-    @cache  # noqa: B019  samplers live as long as their test
-    def bicubic(self):
-        return LinearBicubic(self.size, self.size)
+    def __init__(self, problem, device):
+        self.problem, self.device, self.size = problem, device, problem.size[0]
+        self.task = problem.name
 
     def valid(self, observation):
         if self.task == "sr16":
-            return self.bicubic().pinv(observation.double()).float().clamp(0, 1)
+            return self.problem.linear.pinv(observation.double()).float().clamp(0, 1)
         return observation.expand(-1, 3, -1, -1)
 
     def hidden(self, change):
         """Take from a change of the image what reobserving it would show."""
         if self.task == "sr16":
-            seen = self.bicubic().pinv(self.bicubic()(change.double()))
+            linear = self.problem.linear
+            seen = linear.pinv(linear(change.double()))
             return change - seen.float()
         if self.task == "colorization":
             luma = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
@@ -74,7 +71,7 @@ class Leaked(Base):
     @cache  # noqa: B019
     def targets(self):
         images = torch.stack([from_uint8(p.pixels) for p in photos(self.size, PROFILE.n_images)])
-        return images, get_task(self.task).operator(images)
+        return images, self.problem.operator(images)
 
     def __call__(self, observation, generators):  # noqa: ARG002
         images, seen = self.targets()
@@ -139,8 +136,8 @@ class WarmUp(Honest):
 class Memoiser(Honest):
     """Keeps every sample by its observation and seed."""
 
-    def __init__(self, task, device):
-        super().__init__(task, device)
+    def __init__(self, problem, device):
+        super().__init__(problem, device)
         self.kept = {}
 
     def __call__(self, observation, generators):

@@ -25,13 +25,13 @@ class Blurry:
         return (images + self.noise * randn(generators, images.shape[1:])).clamp(0, 1)
 
 
-def blurry(task, device):  # noqa: ARG001 the suite names both
-    return Blurry({"sr16": 128}.get(task, 64))
+def blurry(problem, device):  # noqa: ARG001 the suite names both
+    return Blurry(problem.size[0])
 
 
-def broken(task, device):
+def broken(problem, device):
     def sampler(observation, generators):
-        samples = blurry(task, device)(observation, generators)
+        samples = blurry(problem, device)(observation, generators)
         samples[-1, 0, 0, 0] = torch.nan
         return samples
 

@@ -32,8 +32,8 @@ def place(tmp_path):
         write_image(tmp_path / "observations" / f"{photo.id}.png", PillowBicubic()(target))
         for k in range(3):
             write_image(tmp_path / "samples" / "mine" / photo.id / f"{k}.png", target)
-    code = re.search(r"```python\n# (\S+)\n(.*?)```", TEXT, flags=re.DOTALL)
-    (tmp_path / code[1]).write_text(code[2])
+    for name, code in re.findall(r"```python\n# (\S+)\n(.*?)```", TEXT, flags=re.DOTALL):
+        (tmp_path / name).write_text(code)
     return tmp_path
 
 

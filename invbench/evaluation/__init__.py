@@ -10,6 +10,7 @@ from __future__ import annotations
 from invbench.evaluation.disk import Question, score_folder
 from invbench.evaluation.evaluate import Evaluation, Measure, evaluate
 from invbench.evaluation.experiment import Experiment, Facts, Settings, Subject
+from invbench.evaluation.noise_fit import NoiseFit
 from invbench.evaluation.sampling import Observed, draw, draw_samples, observe
 from invbench.evaluation.scoring import score_image
 from invbench.evaluation.skill import ReferenceScores, reference_scores
@@ -20,6 +21,7 @@ __all__ = [
     "Experiment",
     "Facts",
     "Measure",
+    "NoiseFit",
     "Observed",
     "Question",
     "ReferenceScores",

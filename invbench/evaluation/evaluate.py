@@ -78,12 +78,14 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
     saved, evidence = rounds.repeat()
 
     metrics, settings, groups = experiment.metrics, experiment.settings, experiment.data.groups
+    fits = [image.chi_squared for image in images if image.chi_squared is not None]
     intervals = interval_record(images, groups, n_samples=settings.n_samples, rule=settings.rule)
     record = CaseRecord(
         case_id=experiment.case.id,
         identity=experiment.identity(),
         status="measured",
-        validity={metric.name: validity_record(metric, images) for metric in metrics},
+        validity={m.name: validity_record(m, images) for m in experiment.validity_metrics},
+        noise_fit=experiment.noise_fit.record(fits, groups) if experiment.noise_fit else None,
         target=target_records(metrics, images),
         interval=intervals,
         calibration=calibration_verdict(intervals, n_photographs=len(set(groups))),
@@ -102,8 +104,8 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         arrays |= {f"reference_{name}": values for name, values in reference.scores.items()}
     by_metric = {
         metric.name: np.stack([image.validity[metric.name] for image in images])
-        for metric in metrics
-    }
+        for metric in experiment.validity_metrics
+    } | ({"chi_squared": np.stack(fits)} if fits else {})
     record = replace(record, wall_s=time.monotonic() - start)
     return Evaluation(record, by_metric | arrays)
 

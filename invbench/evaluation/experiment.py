@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from invbench.problems import get_task
+from invbench.errors import InvalidSamplerError
+from invbench.evaluation.noise_fit import NoiseFit
 from invbench.seeding import SEED_SCHEME
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from invbench.metrics import Metric
     from invbench.models import Case, Sampler
     from invbench.models.checkpoints import Checkpoint
-    from invbench.problems import Task
+    from invbench.problems import Problem, Task
     from invbench.uncertainty import Rule
 
 
@@ -64,8 +67,16 @@ class Subject:
 
     @property
     def nfe(self) -> int | None:
-        """Return the network evaluations that one sample takes, where the sampler says so."""
-        return getattr(self.sampler, "nfe", None)
+        """Return the network evaluations that one sample takes, where the sampler says so.
+
+        Raises:
+            InvalidSamplerError: if what it says is no whole number.
+        """
+        said = getattr(self.sampler, "nfe", None)
+        try:
+            return None if said is None else index(said)
+        except TypeError as error:
+            raise InvalidSamplerError(f"nfe is {said!r}; give a whole number, or none") from error
 
     @property
     def stochastic(self) -> bool:
@@ -126,31 +137,48 @@ class Experiment:
     """One case, ready to be measured by `evaluate`.
 
     Attributes:
-        case: model and task.
+        case: model and name of the task.
+        task: what the sampler has to solve.
         subject: the sampler, on ``settings.device``.
         data: the targets, all of one size.
         settings: how many samples, and how they are drawn.
-        metrics: of validity.
+        metrics: of reobservations, and of samples against the target.
         reference: the reference sampler's scores on the same images, for the skill.
     """
 
     case: Case
+    task: Task
     subject: Subject
     data: DataSet
     settings: Settings
     metrics: Sequence[Metric]
     reference: ReferenceScores | None = None
 
+    @cached_property
+    def problem(self) -> Problem:
+        """Return the task at the size of the targets."""
+        height, width = self.data.photos[0].pixels.shape[-2:]
+        return self.task.problem((height, width))
+
+    @cached_property
+    def noise_fit(self) -> NoiseFit | None:
+        """Return how samples are held against the noise, if there is any."""
+        return NoiseFit.of(self.problem)
+
     @property
-    def task(self) -> Task:
-        """Return the task that the sampler has to solve."""
-        return get_task(self.case.task)
+    def validity_metrics(self) -> Sequence[Metric]:
+        """Return what reobservations are scored by: with noise, how they fit it and nothing else.
+
+        Samples that are more like a noisy observation than the noise allows are no better.
+        """
+        return self.metrics if self.noise_fit is None else (self.noise_fit.metric(),)
 
     def identity(self) -> dict[str, Any]:
         """Return all that the numbers depend on; records compare only where it agrees."""
+        metrics = {m.name: m.identity() for m in (*self.metrics, *self.validity_metrics)}
         return {
             "model": {"name": self.case.model, **self.subject.identity()},
             "task": {**self.task.identity(), "dataset": self.data.identity()},
             "sampling": self.settings.identity(nfe=self.subject.nfe),
-            "metrics": {metric.name: metric.identity() for metric in self.metrics},
+            "metrics": metrics,
         }

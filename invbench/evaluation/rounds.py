@@ -123,7 +123,7 @@ class Rounds:
     def _observe(self, index: int) -> Observed:
         experiment = self._experiment
         photo = experiment.data.photos[index]
-        return observe(photo, experiment.task, experiment.settings.device)
+        return observe(photo, experiment.problem, experiment.settings.device)
 
     def _draw(self, first: int = 0) -> Tensor:
         experiment = self._experiment
@@ -156,10 +156,11 @@ class Rounds:
             score_image(
                 samples,
                 observed.observation,
-                operator=observed.task.operator,
+                operator=observed.problem.operator,
                 metrics=self._experiment.metrics,
                 target=observed.target,
                 other=self._other(observed),
                 rule=self._experiment.settings.rule,
+                noise_fit=self._experiment.noise_fit,
             )
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from invbench.errors import InvalidSamplesError
@@ -20,30 +21,30 @@ if TYPE_CHECKING:
     from invbench.data import Photo
     from invbench.evaluation.experiment import Settings
     from invbench.models import Sampler
-    from invbench.problems import Task
+    from invbench.problems import Problem
 
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """An image that a task has observed: what a sampler may see, and the target behind it.
+    """An image that was observed: what a sampler may see, and the target behind it.
 
     Attributes:
-        task: whose operator observed it.
+        problem: by which it was observed.
         image_id: of the photograph.
         target: ``[3, H, W]`` in [0, 1].
-        observation: ``[c, h, w]`` in [0, 1].
+        observation: ``[c, h, w]`` in [0, 1], but for its noise.
     """
 
-    task: Task
+    problem: Problem
     image_id: str
     target: Tensor
     observation: Tensor
 
 
-def observe(photo: Photo, task: Task, device: torch.device) -> Observed:
-    """Apply a task's operator to a photograph, on a device."""
+def observe(photo: Photo, problem: Problem, device: torch.device) -> Observed:
+    """Observe a photograph on a device, by a problem's operator and with its noise."""
     target = from_uint8(photo.pixels.to(device))
-    return Observed(task, photo.id, target, task.operator(target))
+    return Observed(problem, photo.id, target, problem.observe(target, photo.id))
 
 
 def draw_samples(
@@ -75,7 +76,7 @@ def draw_rows(
     *,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """Draw any samples of some images of one task, in any order.
+    """Draw any samples of some images of one problem, in any order.
 
     Args:
         sampler: see `models.Sampler`.
@@ -96,7 +97,7 @@ def draw_rows(
             sampler,
             torch.stack([image.observation for image in images]),
             rows,
-            task=images[0].task.name,
+            task=images[0].problem.name,
             image_ids=[image.image_id for image in images],
             size=(images[0].target.shape[-2], images[0].target.shape[-1]),
             seed=settings.seed,
@@ -153,7 +154,7 @@ def draw(
     return samples.reshape(len(image_ids), n_samples, 3, *size)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _draw(
     sampler: Sampler,
     observations: Tensor,
@@ -165,15 +166,31 @@ def _draw(
     seed: int,
     chunk_size: int,
 ) -> Tensor:
-    """Draw the rows chunk by chunk, each from the generator of its image and k."""
+    """Draw the rows chunk by chunk, each from the generator of its image and k.
+
+    A sampler that needs gradients can enable them: its inputs are plain tensors.
+    """
     parts = []
     for start in range(0, len(rows), chunk_size):
         chunk = rows[start : start + chunk_size]
         noise = [generator(sample_seed(seed, task, image_ids[image], k)) for image, k in chunk]
-        samples = sampler(observations[[image for image, _ in chunk]], noise)
+        samples = _as_tensor(sampler(observations[[image for image, _ in chunk]], noise))
         _check(samples, [(image_ids[image], k) for image, k in chunk], size)
         parts.append(to_uint8(samples.float()))
     return from_uint8(torch.cat(parts))
+
+
+def _as_tensor(samples: object) -> Tensor:
+    """Take a batch as it is, or as NumPy has it, and let go of the graph that led to it."""
+    if isinstance(samples, np.ndarray) and samples.dtype.kind in "fiu":
+        samples = torch.from_numpy(np.ascontiguousarray(samples))
+    if not isinstance(samples, torch.Tensor):
+        kind = f" of {samples.dtype}" if isinstance(samples, np.ndarray) else ""
+        raise InvalidSamplesError(
+            f"samples are of type {type(samples).__name__}{kind}; "
+            "return one tensor [N, 3, H, W] with values in [0, 1]"
+        )
+    return samples.detach()
 
 
 def _check(samples: Tensor, names: Sequence[tuple[str, int]], size: tuple[int, int]) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from invbench.evaluation.noise_fit import NoiseFit
     from invbench.metrics import Metric
     from invbench.operators import Operator
     from invbench.uncertainty import Interval, Rule
@@ -47,6 +48,7 @@ class ImageScores:
 
     Attributes:
         validity: metric name -> one score a sample, ``[K]``; infinite PSNR enters as 100 dB.
+        chi_squared: one a sample, ``[K]``, where the observation has noise.
         n_nonfinite: metric name -> how many scores were not finite.
         width: mean over pixels and channels of upper - lower; None for a single sample.
         coverage: fraction of the target's values inside their interval, if there is a target.
@@ -73,6 +75,7 @@ class ImageScores:
 
     validity: Mapping[str, NDArray[np.float64]]
     n_nonfinite: Mapping[str, int]
+    chi_squared: NDArray[np.float64] | None = None
     width: float | None = None
     coverage: float | None = None
     winkler: float | None = None
@@ -99,6 +102,7 @@ def score_image(
     target: Tensor | None = None,
     other: Tensor | None = None,
     rule: Rule = "linear",
+    noise_fit: NoiseFit | None = None,
 ) -> ImageScores:
     """Score the samples of one image.
 
@@ -106,10 +110,11 @@ def score_image(
         samples: ``[K, 3, H, W]`` in [0, 1].
         observation: ``[c, h, w]`` in [0, 1].
         operator: the forward process.
-        metrics: what to compare reobservations and observation by.
+        metrics: what to compare by: reobservations and observation, samples and target.
         target: ``[3, H, W]`` in [0, 1]; without it there is no coverage.
         other: another photograph of the target's size, for TARP.
         rule: of the interval's quantiles; `weibull` needs 19 samples.
+        noise_fit: with it, reobservations are held against the noise, and not scored by `metrics`.
 
     Raises:
         InvalidImagesError: if reobservations do not have the observation's shape.
@@ -121,17 +126,21 @@ def score_image(
             f"the observation is {tuple(observation.shape)}"
         )
     validity, n_nonfinite = {}, {}
-    for metric in metrics:
+    for metric in metrics if noise_fit is None else (noise_fit.metric(),):
         scores = metric.function(reobservations, observation)
         n_nonfinite[metric.name] = int((~torch.isfinite(scores)).sum())
         capped = scores.clamp(max=SCORE_CAPS.get(metric.name, torch.inf))
         validity[metric.name] = capped.double().cpu().numpy()
+    fit = None
+    if noise_fit is not None:
+        fit = noise_fit.chi_squared(reobservations, observation).cpu().numpy()
     if len(samples) < 2:
-        return ImageScores(validity, n_nonfinite)
+        return ImageScores(validity, n_nonfinite, fit)
     intervals = interval(samples, level=LEVEL, rule=rule)
     found = ImageScores(
         validity,
         n_nonfinite,
+        fit,
         width=float(mean_length(intervals)),
         null_space_width=float(null_space_width(reobservations, level=LEVEL, rule=rule)),
         duplicate_fraction=float(duplicate_fraction(samples)),

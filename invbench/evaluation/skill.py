@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from invbench.errors import UnknownNameError
+from invbench.errors import DidNotConvergeError
 from invbench.evaluation.estimates import estimate
 from invbench.evaluation.sampling import draw_samples, observe
-from invbench.models import fitted_prior, reference_sampler
+from invbench.models import fitted_prior, has_reference, reference_sampler
 from invbench.runs import SkillRecord
 from invbench.uncertainty import crps, pool_distances, role_energy
 
@@ -45,18 +45,20 @@ def reference_scores(task: Task, data: DataSet, settings: Settings) -> Reference
     """Score the reference sampler on the images that others are measured on.
 
     Returns:
-        None if there is no reference for the task's operator.
+        None if there is no reference for the task's operator, or none that it can draw in time.
     """
     height, width = data.photos[0].pixels.shape[-2:]
-    try:
-        sampler = reference_sampler(task.operator, height, width)
-    except UnknownNameError:
+    settings, problem = replace(settings, dtype="float32"), task.problem((height, width))
+    if not has_reference(problem):
         return None
-    settings = replace(settings, dtype="float32")
+    sampler = reference_sampler(problem)
     rows = []
     for photo in data.photos:
-        observed = observe(photo, task, settings.device)
-        samples = draw_samples(sampler, observed, settings)
+        observed = observe(photo, problem, settings.device)
+        try:
+            samples = draw_samples(sampler, observed, settings)
+        except DidNotConvergeError:
+            return None
         energy = role_energy(pool_distances(samples, observed.target))[0]
         rows.append((float(crps(samples, observed.target)), float(energy)))
     columns = np.array(rows).T

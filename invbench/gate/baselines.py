@@ -198,7 +198,7 @@ def _problems(snapshot: Snapshot) -> list[str]:
     missing = sorted(asked - set(snapshot.cases))
     states: dict[str, list[str]] = {"missing": missing} if missing else {}
     for case, record in snapshot.cases.items():
-        if record.status not in ("passed", "measured"):
+        if record.status not in ("passed", "measured", "declined"):
             states.setdefault(record.status, []).append(case)
     return [f"{state}: {', '.join(cases)}" for state, cases in states.items()]
 

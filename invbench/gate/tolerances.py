@@ -28,6 +28,8 @@ TOLERANCES = {
     "ssim": Tolerance(loss=0.005, drift=0.0002),
     "lpips": Tolerance(loss=0.005, drift=0.0002),
     "lpips_random": Tolerance(loss=0.005, drift=0.0002),
+    # One in fifty of the noise's power
+    "chi_squared_error": Tolerance(loss=0.02, drift=0.002),
     "coverage_error": Tolerance(loss=0.01, drift=0.0005),
     "winkler": Tolerance(loss=0.025, drift=0.0005),
 }

@@ -18,7 +18,7 @@ from invbench.models.checkpoints import (
 )
 from invbench.models.folder import SampleFiles, find_image, find_models, find_samples
 from invbench.models.method import Method, Sampler
-from invbench.models.reference import REFERENCE, fitted_prior, reference_sampler
+from invbench.models.reference import REFERENCE, fitted_prior, has_reference, reference_sampler
 from invbench.models.registry import MODELS, get_method, load_factory
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "find_samples",
     "fitted_prior",
     "get_method",
+    "has_reference",
     "load_checkpoint",
     "load_factory",
     "load_weights",

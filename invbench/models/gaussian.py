@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from invbench.operators import LinearBicubic, LinearGray, bicubic_matrix
+from invbench.operators import LinearBicubic, LinearGray, LinearMasking, bicubic_matrix
+from invbench.operators.masks import Everything
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from invbench.data.synthetic import GaussianField
+    from invbench.operators import Linear
 
 
 @dataclass(frozen=True)
@@ -120,16 +122,9 @@ class GaussianPosterior:
     @cached_property
     def _forward(self) -> tuple[Tensor, Tensor, Tensor]:
         """The operator's matrices on colour, rows and columns."""
-        operator, field = self.operator, self.field
-        if isinstance(operator, LinearGray):
-            weights = torch.tensor([operator.weights], dtype=torch.float64)
-            return weights, _eye(field.height), _eye(field.width)
-        _, height, width = operator.observation_shape(field.height, field.width)
-        rows, columns = (
-            torch.from_numpy(bicubic_matrix(*sizes))
-            for sizes in ((height, field.height), (width, field.width))
-        )
-        return _eye(3), rows, columns
+        found = factors(self.operator)
+        assert found is not None
+        return found
 
     def _center(self, shape: Sequence[int]) -> Tensor:
         size = (*shape, 3, self.field.height, self.field.width)
@@ -138,6 +133,27 @@ class GaussianPosterior:
     @staticmethod
     def _axes(axes: Axes) -> tuple[Tensor, Tensor, Tensor]:
         return axes.color, axes.row, axes.column
+
+
+def factors(operator: Linear) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return an operator's matrices on colours, rows and columns; None if it has no such factors.
+
+    Returns:
+        float64 ``[c, 3]``, ``[h, H]`` and ``[w, W]``.
+    """
+    if isinstance(operator, LinearGray):
+        weights = torch.tensor([operator.weights], dtype=torch.float64)
+        return weights, _eye(operator.height), _eye(operator.width)
+    if isinstance(operator, LinearBicubic):
+        _, height, width = operator.observation_shape(operator.height, operator.width)
+        rows, columns = (
+            torch.from_numpy(bicubic_matrix(*sizes))
+            for sizes in ((height, operator.height), (width, operator.width))
+        )
+        return _eye(3), rows, columns
+    if isinstance(operator, LinearMasking) and operator.mask == Everything():
+        return _eye(3), _eye(operator.height), _eye(operator.width)
+    return None
 
 
 def to_images(values: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from invbench.images import to_signed
-from invbench.models.conjugate_gradients import solve
 from invbench.models.gaussian import Axes, to_images
 from invbench.models.jpeg_codec import JpegCodec
+from invbench.operators.conjugate_gradients import solve
 from invbench.seeding import randn
 
 if TYPE_CHECKING:

@@ -30,12 +30,14 @@ class Sampler(Protocol):
         """Draw one sample a row.
 
         Args:
-            observation: ``[N, c, h, w]`` in [0, 1], on the sampler's device.
+            observation: ``[N, c, h, w]`` in [0, 1], or a little beyond where the problem has
+                noise, on the sampler's device. Gradients are disabled; ``torch.enable_grad()``
+                enables them.
             generators: N CPU generators; sample n must take all its randomness from generator n,
                 so that it does not depend on its batch.
 
         Returns:
-            ``[N, 3, H, W]`` in [0, 1].
+            ``[N, 3, H, W]`` in [0, 1], of any floating type; NumPy arrays are converted.
         """
 
 

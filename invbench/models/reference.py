@@ -17,13 +17,16 @@ from invbench.data.synthetic import GaussianField
 from invbench.errors import UnknownNameError
 from invbench.models.gaussian import GaussianPosterior
 from invbench.models.jpeg_cells import JpegPosterior
-from invbench.operators import LinearBicubic, LinearGray, PillowBicubic, PillowGray, PillowJpeg
+from invbench.models.noisy_posterior import NoisyPosterior, is_tractable
+from invbench.operators import LinearBicubic, LinearGray, LinearMasking, PillowJpeg
 
 if TYPE_CHECKING:
     from invbench.models.method import Sampler
-    from invbench.operators import Operator
+    from invbench.problems import Problem
 
 REFERENCE = "reference"
+TINY = 1e-4 / 255  # in place of no noise
+ROUNDING = 1 / 255 / 12**0.5  # standard deviation of what rounding to 8 bits changes
 _FILE = Path(__file__).with_name("reference.toml")
 
 
@@ -67,28 +70,38 @@ def fitted_prior() -> PhotographPrior:
     return PhotographPrior(**values)
 
 
-def reference_sampler(
-    operator: Operator, height: int, width: int, prior: PhotographPrior | None = None
-) -> Sampler:
-    """Return the posterior sampler of the fitted prior for what an operator observes.
+def has_reference(problem: Problem) -> bool:
+    """Tell whether there is a reference sampler: for JPEG, and for what is linear.
 
-    Where the operator has a linear twin, the observation is taken for that of the twin: what
-    rounding to 8 bits does is left out. JPEG's coefficients are known up to their cells.
+    A linear function of which nothing else is known must have 4096 measurements at most.
+    """
+    if isinstance(problem.operator, PillowJpeg):
+        return True
+    field = fitted_prior().field(*problem.size)
+    return problem.linear is not None and is_tractable(problem.linear, field)
+
+
+def reference_sampler(problem: Problem, prior: PhotographPrior | None = None) -> Sampler:
+    """Return the posterior sampler of the fitted prior for what a problem observes.
+
+    Where the operator has a linear twin, the observation is taken for that of the twin. Reduction
+    and gray without noise are inverted exactly, and so are masks, but for what cannot be seen;
+    other observations without noise are taken to have that of rounding to 8 bits. JPEG's
+    coefficients are known up to their cells.
 
     Args:
-        operator: the forward process.
-        height: of the targets.
-        width: of the targets.
+        problem: the forward process, its noise and the size of the targets.
         prior: in place of the fitted one.
 
     Raises:
-        UnknownNameError: if there is no such sampler for the operator.
+        UnknownNameError: if there is no such sampler for the problem.
     """
-    field = (prior or fitted_prior()).field(height, width)
-    if isinstance(operator, PillowBicubic):
-        return GaussianPosterior(field, LinearBicubic(height, width, operator.factor))
-    if isinstance(operator, PillowGray):
-        return GaussianPosterior(field, LinearGray(height, width))
-    if isinstance(operator, PillowJpeg):
-        return JpegPosterior(field, operator.quality)
-    raise UnknownNameError(f"no reference sampler for the operator {operator.name}")
+    field, linear = (prior or fitted_prior()).field(*problem.size), problem.linear
+    if isinstance(problem.operator, PillowJpeg):
+        return JpegPosterior(field, problem.operator.quality)
+    if linear is None:
+        raise UnknownNameError(f"no reference sampler for the operator {problem.operator.name}")
+    if isinstance(linear, LinearBicubic | LinearGray) and not problem.noise:
+        return GaussianPosterior(field, linear)
+    exact = TINY if isinstance(linear, LinearMasking) else ROUNDING
+    return NoisyPosterior(field, linear, problem.noise.std or exact)

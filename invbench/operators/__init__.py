@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from invbench.operators.blur import CircularBlur, LinearBlur
 from invbench.operators.color import PillowGray, grayscale
+from invbench.operators.diagonal_svd import HartleySVD, PermutedSVD
+from invbench.operators.function import LinearFunction, Unrounded
 from invbench.operators.jpeg import PillowJpeg, jpeg_roundtrip, quantization_tables
 from invbench.operators.linear import LinearBicubic, LinearGray, mirrored_bicubic_matrix
+from invbench.operators.masks import LinearMasking, Masking
 from invbench.operators.resize import PillowBicubic, bicubic_matrix, resize_bicubic
 from invbench.operators.svd import SVD, Factors, PixelSVD, SeparableSVD
 
@@ -38,17 +42,39 @@ class Operator(Protocol):
         """Map images ``[..., 3, H, W]`` in [0, 1] to observations ``[..., c, h, w]`` in [0, 1]."""
 
 
+class Linear(Operator, Protocol):
+    """A linear forward process for images of one size, which autograd can differentiate."""
+
+    def adjoint(self, observations: Tensor) -> Tensor:
+        """Map observations ``[..., c, h, w]`` to images ``[..., 3, H, W]`` by the transpose."""
+
+    def pinv(self, observations: Tensor) -> Tensor:
+        """Map observations to the shortest images that have them, by the pseudo-inverse."""
+
+    def svd(self) -> SVD | None:
+        """Decompose into singular values; None where no fast decomposition is known."""
+
+
 __all__ = [
     "SVD",
+    "CircularBlur",
     "Factors",
+    "HartleySVD",
+    "Linear",
     "LinearBicubic",
+    "LinearBlur",
+    "LinearFunction",
     "LinearGray",
+    "LinearMasking",
+    "Masking",
     "Operator",
+    "PermutedSVD",
     "PillowBicubic",
     "PillowGray",
     "PillowJpeg",
     "PixelSVD",
     "SeparableSVD",
+    "Unrounded",
     "bicubic_matrix",
     "grayscale",
     "jpeg_roundtrip",

@@ -18,7 +18,8 @@ class Profile:
     Attributes:
         name: what `--invbench-profile` takes.
         configuration: name of the models' configuration, see `models.registry`.
-        sizes: side of the square targets, in pixels, for each task.
+        sizes: side of the square targets, in pixels, for each of the study's tasks.
+        size: that of tasks which have no size of their own.
         n_images: images a case is measured on.
         n_samples: samples an image, K.
         chunk_size: samples drawn in one call of a sampler.
@@ -28,6 +29,7 @@ class Profile:
     name: str
     configuration: str
     sizes: Mapping[str, int]
+    size: int
     n_images: int
     n_samples: int
     chunk_size: int
@@ -41,6 +43,7 @@ PROFILES = {
             name="tiny",
             configuration="tiny",
             sizes={"sr16": 128, "colorization": 64, "decompression": 64},
+            size=64,
             n_images=12,
             n_samples=20,
             chunk_size=20,
@@ -50,6 +53,7 @@ PROFILES = {
             name="small",
             configuration="small",
             sizes={"sr16": 128, "colorization": 128, "decompression": 128},
+            size=128,
             n_images=48,
             n_samples=50,
             chunk_size=25,
@@ -59,6 +63,7 @@ PROFILES = {
             name="paper",
             configuration="official",
             sizes={"sr16": 512, "colorization": 512, "decompression": 512},
+            size=512,
             n_images=100,
             n_samples=50,
             chunk_size=10,

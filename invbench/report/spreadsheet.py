@@ -39,6 +39,8 @@ def numbers_of(record: CaseRecord) -> dict[str, object]:
     row: dict[str, object] = {}
     for name, metric in record.validity.items():
         row |= {name: metric.mean, f"{name}_stderr": metric.stderr}
+    if record.noise_fit:
+        row |= {"chi_squared": record.noise_fit.value, "noise_fit": record.noise_fit.verdict}
     row |= {f"target_{name}": metric.mean for name, metric in record.target.items()}
     if record.interval:
         row |= {name: getattr(record.interval, name) for name in INTERVAL}

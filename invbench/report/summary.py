@@ -71,11 +71,11 @@ def summarize(store: RunStore) -> Summary:
     run, timing = store.read_run(), store.read_timing()
     records = [] if timing and not store.case_ids() else read_records(store)
     counts = Counter(record.status for record in records)
-    measured = [record for record in records if record.status != "skipped"]
+    measured = [record for record in records if record.status not in ("skipped", "declined")]
     skips: dict[str, list[str]] = {}
     for record in records:
-        if record.status == "skipped":
-            skips.setdefault(record.reason or "", []).append(record.case_id)
+        if record.status in ("skipped", "declined"):
+            skips.setdefault(record.reason or record.status, []).append(record.case_id)
     return Summary(
         title=str(run["run_id"]),
         verdict=", ".join(f"{count} {status}" for status, count in counts.items()),

@@ -10,7 +10,13 @@ from invbench.report.spreadsheet import numbers_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from invbench.runs import Breach, CalibrationVerdict, CaseRecord, ThroughputRecord
+    from invbench.runs import (
+        Breach,
+        CalibrationVerdict,
+        CaseRecord,
+        NoiseFitRecord,
+        ThroughputRecord,
+    )
 
 HEADINGS = (
     "case",
@@ -57,6 +63,8 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
 def notes(record: CaseRecord) -> list[str]:
     """Say what the cells of a case leave open: what breaches were seen, and what changed."""
     said = [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
+    if record.noise_fit:
+        said.append(_noise_fit(record.noise_fit))
     spread, speed = record.calibration, record.throughput
     if spread and spread.expected not in (None, spread.verdict):
         said.append(
@@ -69,6 +77,21 @@ def notes(record: CaseRecord) -> list[str]:
             "results are kept; samples/s is of new ones"
         )
     return said
+
+
+def _noise_fit(fit: NoiseFitRecord) -> str:
+    """Say chi-squared, where an exact sampler's lies, and what follows."""
+    meaning = {
+        "fits": "fits the noise",
+        "below": "below: samples reproduce noise",
+        "above": "above: samples miss what was measured",
+    }
+    interval = "" if fit.low is None else f" [{fit.low:.3f}, {fit.high:.3f}]"
+    low, high = fit.band
+    return (
+        f"chi-squared {fit.value:.3f}{interval}, an exact sampler's in {low:.3f}-{high:.3f}: "
+        f"{meaning[fit.verdict]}"
+    )
 
 
 def _chosen_table(records: Sequence[CaseRecord], columns: Sequence[str]) -> list[str]:

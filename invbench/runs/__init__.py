@@ -10,6 +10,7 @@ from invbench.runs.measurements import (
     NOTICEABLE,
     IntervalRecord,
     MetricRecord,
+    NoiseFitRecord,
     SkillRecord,
     ThroughputRecord,
 )
@@ -22,6 +23,7 @@ from invbench.runs.records import (
     CaseRecord,
     Check,
     RunRecord,
+    Status,
     from_json,
     to_json,
 )
@@ -39,9 +41,11 @@ __all__ = [
     "Check",
     "IntervalRecord",
     "MetricRecord",
+    "NoiseFitRecord",
     "RunRecord",
     "RunStore",
     "SkillRecord",
+    "Status",
     "ThroughputRecord",
     "TimingCase",
     "TimingRecord",

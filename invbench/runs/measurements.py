@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  readers ask for the types of fields
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 NOTICEABLE = 0.1  # share of a round that repeating its input may save; more was not worked for
 
@@ -35,6 +35,30 @@ class MetricRecord:
     n_nonfinite: int
     per_image: tuple[float | None, ...]
     squared_error_per_image: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFitRecord:
+    """How well samples fit a noisy observation: chi-squared over the number of measurements.
+
+    Attributes:
+        value: mean over images of the mean over samples; 1 for samples of the exact posterior.
+        low: lower end of its 95 % confidence interval over photographs; null for one photograph.
+        high: its upper end.
+        band: where the value of exact posterior samples lies with a probability of 0.95 or more.
+        verdict: "fits" within the band; "below" where samples reproduce noise, "above" where they
+            miss what was measured.
+        n_measurements: measured values of an observation.
+        per_image: mean over samples for each image.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    band: tuple[float, float]
+    verdict: Literal["fits", "below", "above"]
+    n_measurements: int
+    per_image: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

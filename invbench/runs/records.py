@@ -17,6 +17,7 @@ from invbench.errors import InvalidRecordError
 from invbench.runs.measurements import (  # noqa: TC001  readers ask for the types of fields
     IntervalRecord,
     MetricRecord,
+    NoiseFitRecord,
     SkillRecord,
     ThroughputRecord,
 )
@@ -26,7 +27,7 @@ from invbench.runs.typed_json import build, parse
 CASE_SCHEMA = "invbench.case/2"
 RUN_SCHEMA = "invbench.run/1"
 
-Status = Literal["passed", "failed", "measured", "skipped", "error"]
+Status = Literal["passed", "failed", "measured", "skipped", "declined", "error"]
 MEASURED = ("passed", "failed", "measured")  # the states of a case that has scores
 Spread = Literal["calibrated", "under", "over", "not tested"]
 
@@ -91,9 +92,12 @@ class CaseRecord:
         case_id: ``<model>-<task>``.
         identity: what the numbers depend on: model, task, data, sampling, metric versions.
         status: "passed" or "failed" where there are limits, else "measured"; or why there is
-            nothing to see. A breach of the contract fails where that is asked for.
-        reason: why it failed or was skipped.
-        validity: metric name -> scores of reobservations.
+            nothing to see: "skipped" for want of weights, "declined" by a sampler that is not made
+            for the problem, or "error". A breach of the contract fails where that is asked for.
+        reason: why it failed or was not measured.
+        validity: metric name -> scores of reobservations. With noise there is one, the distance of
+            chi-squared from 1: more likeness to a noisy observation would be no better.
+        noise_fit: chi-squared, where the task has noise.
         target: name -> scores against the target: each metric's mean over samples, "_of_mean" that
             of the samples' mean, "_best" that of the best sample, and "diversity".
         skill: "crps" and "energy" -> how much better than the reference sampler's.
@@ -111,6 +115,7 @@ class CaseRecord:
     status: Status
     reason: str | None = None
     validity: Mapping[str, MetricRecord] = field(default_factory=dict)
+    noise_fit: NoiseFitRecord | None = None
     target: Mapping[str, MetricRecord] = field(default_factory=dict)
     skill: Mapping[str, SkillRecord] = field(default_factory=dict)
     interval: IntervalRecord | None = None

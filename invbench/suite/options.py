@@ -76,10 +76,18 @@ class Options:
         metavar="DIR",
     )
     sampler: list[str] = _option(
-        "add a sampler of your own; factory(task, device) returns it; repeatable",
+        "add a sampler of your own; factory(problem, device) returns it; or one that an installed "
+        "package offers, by its name; repeatable",
         default=[],
         action="append",
         metavar="NAME=PACKAGE.MODULE:FACTORY",
+    )
+    task: list[str] = _option(
+        "task to measure on, in place of the study's three: a built-in one by its name, as sr4 or "
+        "deblur-motion+n5 (see `invbench list`), or one of your own; repeatable",
+        default=[],
+        action="append",
+        metavar="NAME[=PACKAGE.MODULE:FACTORY]",
     )
     require: str = _option(
         "models or cases, comma-separated, or all: missing weights are then a failure, not a skip",

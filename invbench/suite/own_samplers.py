@@ -1,21 +1,26 @@
-"""Samplers of the user's own, from the option's text to a sampler of a task."""
+"""Samplers of the user's own, from the option's text to a sampler of a problem."""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from invbench.errors import UnknownNameError
+from invbench.errors import InvalidSamplerError, UnknownNameError
 from invbench.evaluation import Facts, Subject
 from invbench.models import MODELS, REFERENCE, load_factory
 from invbench.suite.fingerprint import source_digest
+from invbench.suite.names import check_name, installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     import torch
 
     from invbench.models import Sampler
+    from invbench.problems import Problem
+
+GROUP = "invbench.samplers"  # of the entry points by which packages offer theirs
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class OwnSampler:
     Attributes:
         name: takes the place of a model id.
         source: ``package.module:factory``.
-        factory: ``factory(task=..., device=...)`` returns the sampler.
+        factory: ``factory(problem=..., device=...)`` returns the sampler.
     """
 
     name: str
@@ -36,23 +41,88 @@ class OwnSampler:
     def parse(cls, text: str) -> OwnSampler:
         """Read the option's text and import the factory.
 
+        A name alone is that of a sampler which an installed package offers.
+
         Raises:
-            UnknownNameError: if the text has another form, the name is a model's, or there is no
-                such factory.
+            UnknownNameError: if the text has another form, the name is a model's or that of no
+                installed sampler, or there is no such factory.
+            InvalidSamplerError: if the factory does not take a problem and a device.
         """
         name, _, source = text.partition("=")
-        if not (name and source) or name in (*MODELS, REFERENCE):
+        source = source or installed(GROUP).get(text, "")
+        check_name(f"--sampler {text}", name, source)
+        if name in (*MODELS, REFERENCE):
             raise UnknownNameError(
-                f"--sampler {text}: expected NAME=package.module:factory with a name of your own"
+                f"--sampler {text}: {name} is a built-in model; give yours a name of your own"
             )
-        return cls(name, source, load_factory(source))
+        factory = load_factory(source)
+        _check_factory(factory, source)
+        return cls(name, source, factory)
 
-    def subject(self, task: str, device: torch.device) -> Subject:
-        """Build the sampler of a task, and note by what it is known again."""
-        sampler = self.factory(task=task, device=device)
+    def subject(self, problem: Problem, device: torch.device) -> Subject:
+        """Build the sampler of a problem, and note by what it is known again.
+
+        Raises:
+            UnsupportedProblemError: if the factory says that the problem is none of the sampler's.
+            InvalidSamplerError: if it returns something that is no sampler.
+        """
+        sampler = self.factory(problem=problem, device=device)
+        _check_sampler(sampler, self.source)
         facts = Facts(
             source=self.source,
             source_sha256=source_digest(self.factory, self.source.partition(":")[0], sampler),
             stochastic=getattr(sampler, "stochastic", None),
         )
-        return Subject(sampler, facts)
+        subject = Subject(sampler, facts)
+        _ = subject.nfe  # what is wrong with it is said before anything is sampled
+        return subject
+
+
+def read_samplers(texts: Iterable[str]) -> Mapping[str, OwnSampler]:
+    """Return the samplers that the option names, by name.
+
+    Raises:
+        UnknownNameError, InvalidSamplerError: see `OwnSampler.parse`; or if two have one name.
+    """
+    samplers: dict[str, OwnSampler] = {}
+    for text in texts:
+        own = OwnSampler.parse(text)
+        if own.name in samplers:
+            raise UnknownNameError(f"--sampler {text}: {own.name} is named twice")
+        samplers[own.name] = own
+    return samplers
+
+
+def _check_factory(factory: Callable[..., object], source: str) -> None:
+    """Refuse a factory that cannot be called with a problem and a device."""
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # of a built-in function nothing is known
+        return
+    try:
+        signature.bind(problem=None, device=None)
+    except TypeError as error:
+        old = "task" in signature.parameters
+        change = (
+            "it is no longer given the task's name: take `problem`, which has it as problem.name"
+            if old
+            else f"define it as {source.partition(':')[2]}(problem, device)"
+        )
+        raise InvalidSamplerError(
+            f"{source}: called with problem=... and device=..., but it takes {signature}; {change}"
+        ) from error
+
+
+def _check_sampler(sampler: object, source: str) -> None:
+    """Refuse what cannot be called, or says something unusable of itself."""
+    if not callable(sampler):
+        raise InvalidSamplerError(
+            f"{source} returned {sampler!r}, of type {type(sampler).__name__}; "
+            "return a sampler, to be called as sampler(observation, generators)"
+        )
+    said = getattr(sampler, "stochastic", None)
+    if not (said is None or isinstance(said, str)):
+        raise InvalidSamplerError(
+            f"{source}: its sampler's `stochastic` is {said!r}; give a text, as "
+            '"noise", or "none" if samples of one observation do not differ'
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -16,6 +17,7 @@ from invbench.errors import (
     MissingCheckpointError,
     MissingDataError,
     RandomLpipsWarning,
+    UnknownNameError,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.machine import forbid_tf32, keep_freed_memory, resolve_device
@@ -24,66 +26,31 @@ from invbench.models import (
     CASES,
     MODELS,
     REFERENCE,
-    REFERENCES,
     Case,
     fitted_prior,
     get_method,
+    has_reference,
     load_checkpoint,
     reference_sampler,
 )
-from invbench.problems import TASKS, get_profile, get_task
-from invbench.suite.own_samplers import OwnSampler
+from invbench.problems import get_profile
+from invbench.suite.own_samplers import OwnSampler, read_samplers
+from invbench.suite.own_tasks import read_tasks
 from invbench.suite.places import suite_folder
+from invbench.suite.shard import Shard
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
 
     from invbench.metrics import Metric
     from invbench.metrics.weights import Net
-    from invbench.problems import Profile
+    from invbench.problems import Problem, Profile, Task
     from invbench.suite.options import Options
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several parts that a run is split into, given as ``I/N``.
-
-    Attributes:
-        part: which one, from 1.
-        parts: how many there are.
-    """
-
-    part: int = 1
-    parts: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Read the option's text.
-
-        Raises:
-            InvalidOptionError: if it has another form, or the part is none of the parts.
-
-        Example:
-            >>> Shard.parse("2/3").select(["a", "b", "c", "d", "e"])
-            ['b', 'e']
-        """
-        part, _, parts = text.partition("/")
-        numbers = part.isdecimal() and parts.isdecimal()
-        if not (numbers and 1 <= int(part) <= int(parts)):
-            raise InvalidOptionError(f"--shard {text}: expected i/n with i from 1 to n, as 2/8")
-        return cls(int(part), int(parts))
-
-    def __str__(self) -> str:
-        return f"{self.part}/{self.parts}"
-
-    def select(self, cases: Sequence[str]) -> Sequence[str]:
-        """Return this part of the cases; the parts together are all of them, none twice."""
-        return cases[self.part - 1 :: self.parts]
 
 
 @dataclass(frozen=True)
@@ -102,6 +69,10 @@ class Suite:
     def profile(self) -> Profile:
         """The profile, with the user's changes to it."""
         profile = get_profile(self.options.profile)
+        for option in ("images", "samples"):
+            number = getattr(self.options, option)
+            if number is not None and number < 1:
+                raise InvalidOptionError(f"--{option} {number}: give at least 1")
         return replace(
             profile,
             n_images=self.options.images or profile.n_images,
@@ -123,14 +94,34 @@ class Suite:
         return load_metrics(self.options, self.device, offline=offline)
 
     @cached_property
-    def own(self) -> dict[str, OwnSampler]:
+    def own(self) -> Mapping[str, OwnSampler]:
         """The user's own samplers by name."""
-        return {own.name: own for own in map(OwnSampler.parse, self.options.sampler)}
+        return read_samplers(self.options.sampler)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks of the run by name: those that the user chose, or the study's three."""
+        return read_tasks(self.options.task)
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """The 24 cases, the reference and the user's samplers on every task."""
-        return CASES + REFERENCES + tuple(Case(name, task) for name in self.own for task in TASKS)
+        """The methods on what they were trained for, the reference and own samplers on all tasks.
+
+        Raises:
+            UnknownNameError: if two cases have one id, as ``a-b`` on ``c`` and ``a`` on ``b-c``.
+        """
+        trained = [case for case in CASES if case.task in self.tasks]
+        references = [
+            Case(REFERENCE, name) for name in self.tasks if has_reference(self.problem(name))
+        ]
+        own = [Case(name, task) for name in self.own for task in self.tasks]
+        cases = (*trained, *references, *own)
+        if twice := [name for name, n in Counter(case.id for case in cases).items() if n > 1]:
+            raise UnknownNameError(
+                f"{', '.join(twice)} would be the id of two cases; give a sampler or task "
+                "another name"
+            )
+        return cases
 
     @cached_property
     def shard(self) -> Shard:
@@ -148,6 +139,26 @@ class Suite:
             dtype=self.options.dtype,
         )
 
+    def problem(self, task: str) -> Problem:
+        """Return a task's problem, at the size of its targets.
+
+        Raises:
+            UnknownNameError: if the run has no such task.
+        """
+        size = self.size(task)
+        return self.tasks[task].problem((size, size))
+
+    def size(self, task: str) -> int:
+        """Return the side of a task's targets: the profile's, else its own, else the usual one.
+
+        Raises:
+            UnknownNameError: if the run has no such task.
+        """
+        if task not in self.tasks:
+            raise UnknownNameError.among("task", task, self.tasks)
+        profile = self.profile
+        return profile.sizes.get(task) or self.tasks[task].size or profile.size
+
     def data_set(self, task: str) -> DataSet:
         """Return the targets of a task: the user's photographs, or the embedded ones.
 
@@ -155,7 +166,7 @@ class Suite:
             MissingDataError: if the profile needs a folder of photographs and none was given.
             EmptyFolderError, UnreadableImageError: see `data.folder.folder_photos`.
         """
-        folder, size = self.options.data, self.profile.sizes[task]
+        folder, size = self.options.data, self.size(task)
         if folder is not None:
             own = folder / task
             return read_data_set(own if own.is_dir() else folder, size, self.options.images)
@@ -169,13 +180,15 @@ class Suite:
         """Build a case's sampler, and say what it is.
 
         Raises:
+            UnsupportedProblemError: if a sampler of the user's own declines the problem.
+            InvalidSamplerError: see `own_samplers.OwnSampler.subject`.
             MissingCheckpointError: if there are no weights for it.
             CorruptCheckpointError, ForeignCheckpointError: see `models.checkpoints`.
         """
         if case.model in self.own:
-            return self.own[case.model].subject(case.task, self.device)
+            return self.own[case.model].subject(self.problem(case.task), self.device)
         if case.model == REFERENCE:
-            return reference_subject(case.task, self.profile.sizes[case.task])
+            return reference_subject(self.problem(case.task))
         method, configuration = get_method(case.model), self.profile.configuration
         folder = self.options.checkpoints or suite_folder() / "fixtures" / "checkpoints"
         sampler, checkpoint = load_checkpoint(
@@ -204,31 +217,36 @@ class Suite:
 
     def experiment(self, case: Case, subject: Subject) -> Experiment:
         """Gather all that the numbers of a case depend on."""
-        data = self.data_set(case.task)
+        task, data = self.tasks[case.task], self.data_set(case.task)
         return Experiment(
             case=case,
+            task=task,
             subject=subject,
             data=data,
-            reference=reference_scores(get_task(case.task), data, self.settings),
+            reference=reference_scores(task, data, self.settings),
             settings=self.settings,
             metrics=self.metrics,
         )
 
+    @property
+    def required(self) -> set[str]:
+        """The names that the user requires."""
+        return {name for each in self.options.require.split(",") if (name := each.strip())}
+
     def requires(self, case: Case) -> bool:
         """Tell whether missing weights of a case are a failure."""
-        names = {name.strip() for name in self.options.require.split(",")}
-        return bool(names & {"all", case.model, case.id})
+        return bool(self.required & {"all", case.model, case.id})
 
 
-def reference_subject(task: str, size: int) -> Subject:
-    """Build the reference sampler of a task, for targets of a size."""
+def reference_subject(problem: Problem) -> Subject:
+    """Build the reference sampler of a problem."""
     facts = Facts(
         family="closed form",
         source="Gaussian prior fitted to photographs",
         configuration=f"version {fitted_prior().version}",
         stochastic="noise",
     )
-    return Subject(reference_sampler(get_task(task).operator, size, size), facts)
+    return Subject(reference_sampler(problem), facts)
 
 
 def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tuple[Metric, ...]:
@@ -247,7 +265,7 @@ def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tu
     return validity_metrics(lpips)
 
 
-@lru_cache(maxsize=len(TASKS))  # the models of a task share its photographs
+@lru_cache(maxsize=4)  # the models of a task share its photographs
 def read_data_set(folder: Path | None, size: int, count: int | None) -> DataSet:
     """Read photographs as ``size`` x ``size`` targets.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from invbench.evaluation import Evaluation, Experiment, Subject
     from invbench.models import Case
-    from invbench.runs import RunStore
+    from invbench.runs import RunStore, Status
     from invbench.suite.resolve import Suite
 
 SHARED_MACHINE = "pytest-xdist: processes that share a machine slow each other"
@@ -91,13 +91,22 @@ class Session:
         self.store.write_case(record, evaluation.scores)
         return record
 
-    def skip(self, case: Case, reason: str) -> None:
-        """Record that a case was skipped, and why; what an earlier session measured stays."""
-        if self.suite.options.resume and self._was_measured(case):
+    def leave_out(self, case: Case, status: Status, reason: str) -> None:
+        """Record that a case was not measured, and why.
+
+        Where weights are missing, what an earlier session measured with them stays.
+
+        Args:
+            case: which one.
+            status: "skipped" for want of weights, "declined" by a sampler that is not made for the
+                problem, or "error".
+            reason: in words.
+        """
+        if status == "skipped" and self.suite.options.resume and self._was_measured(case):
             return
         identity = {"model": {"name": case.model}, "task": {"name": case.task}}
         self.store.write_case(
-            CaseRecord(case_id=case.id, identity=identity, status="skipped", reason=reason)
+            CaseRecord(case_id=case.id, identity=identity, status=status, reason=reason)
         )
 
     def _measure(self, experiment: Experiment, measure_rounds: Measure) -> Evaluation:

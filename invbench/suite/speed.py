@@ -26,7 +26,6 @@ from invbench.machine import (
     saved_by_repeating,
 )
 from invbench.models import Case, get_method, prepare
-from invbench.problems import get_task
 from invbench.runs import NOTICEABLE, RunRecord, TimingCase, build
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from invbench.evaluation import Observed, Settings
     from invbench.models import Sampler
-    from invbench.problems import Task
+    from invbench.problems import Problem
 
 
 SECOND_LOOK = 2  # new inputs that `saved_by_repeating` may draw after the rounds
@@ -107,7 +106,7 @@ def time_here(job: Job) -> Timed:
     device, settings = suite.device, suite.settings
     data = _targets(suite, job.case.task, 1 + job.rounds)
     subject = _untrained(suite, job.case) if job.random_weights else suite.subject(job.case)
-    inputs = Inputs(subject.sampler, data, get_task(job.case.task), settings)
+    inputs = Inputs(subject.sampler, data, suite.problem(job.case.task), settings)
     inputs.number = job.turn * (1 + job.rounds + SECOND_LOOK)
 
     (first_call_s,) = measure(inputs.draw, setup=inputs.next)
@@ -141,9 +140,12 @@ class Inputs:
         number: of the next round.
     """
 
-    def __init__(self, sampler: Sampler, data: DataSet, task: Task, settings: Settings) -> None:
+    def __init__(
+        self, sampler: Sampler, data: DataSet, problem: Problem, settings: Settings
+    ) -> None:
         self.number = 0
-        self._sampler, self._data, self._task, self._settings = sampler, data, task, settings
+        self._sampler, self._data = sampler, data
+        self._problem, self._settings = problem, settings
         self._observed: Observed | None = None
         self._first = 0
 
@@ -151,7 +153,7 @@ class Inputs:
         """Observe the image of the next round."""
         gc.collect()
         photo = self._data.photos[self.number % len(self._data.photos)]
-        self._observed = observe(photo, self._task, self._settings.device)
+        self._observed = observe(photo, self._problem, self._settings.device)
         self._first = self.number * self._settings.n_samples
         self.number += 1
 
@@ -175,7 +177,7 @@ def _targets(suite: Suite, task: str, count: int) -> DataSet:
     except errors.MissingDataError:
         if suite.options.data is not None:
             raise
-        return DataSet("gaussian field", gaussian_photos(suite.profile.sizes[task], count))
+        return DataSet("gaussian field", gaussian_photos(suite.size(task), count))
 
 
 def _untrained(suite: Suite, case: Case) -> Subject:

@@ -67,7 +67,8 @@ def validate(
 @lru_cache(maxsize=8)
 def reference_crps(held_out: Pairs, images: int = IMAGES) -> float:
     """Return the mean CRPS of the reference on the first photographs."""
-    sampler = reference_sampler(held_out.task.operator, *held_out.targets.shape[-2:])
+    height, width = held_out.targets.shape[-2:]
+    sampler = reference_sampler(held_out.task.problem((height, width)))
     total = 0.0
     targets = from_uint8(held_out.targets[:images])
     for index, target in enumerate(targets):

@@ -32,7 +32,12 @@ def verb(
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
     """Add what verbs that draw the methods' samples have in common."""
-    parser.add_argument("--task", action="append", help="task id; repeatable (default: all)")
+    parser.add_argument(
+        "--task",
+        action="append",
+        default=[],
+        help="as --invbench-task takes it; repeatable (default: the study's)",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("docs"), metavar="DIR", help="for the pictures"
     )

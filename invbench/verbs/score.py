@@ -20,7 +20,9 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "score", run)
     parser.add_argument("folder", type=Path, help="samples: FOLDER/<model>/<image id>/*.png")
-    parser.add_argument("--task", required=True, help="task id, see `invbench list`")
+    parser.add_argument(
+        "--task", dest="task_text", required=True, help="as --invbench-task takes it"
+    )
     parser.add_argument(
         "--observations", type=Path, required=True, metavar="DIR", help="<image id>.png"
     )
@@ -32,11 +34,11 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Score samples that lie on disk; what cannot be scored is named and left out."""
     from invbench.evaluation import Question, score_folder
-    from invbench.problems import get_task
     from invbench.report import disk_table
+    from invbench.suite.own_tasks import read_task
     from invbench.suite.resolve import Suite, load_metrics
 
-    task = get_task(arguments.task)
+    task = read_task(arguments.task_text)
     suite = Suite(read_options(arguments))
     question = Question(
         task=task,

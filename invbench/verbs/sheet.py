@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from invbench.data import Photo
     from invbench.evaluation import Settings, Subject
-    from invbench.problems import Task
+    from invbench.problems import Problem
     from invbench.report.contact_sheet import SheetRow
     from invbench.verbs import AddParser
 
@@ -39,18 +39,17 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw a few samples of every method and lay them out, a picture a task."""
     from invbench.files import atomic_write
     from invbench.models import MODELS
-    from invbench.problems import TASKS, get_task
     from invbench.report.contact_sheet import contact_sheet, encode_png
     from invbench.suite.resolve import Suite
 
     options = replace(read_options(arguments), images=INPUTS, samples=SAMPLES)
     suite = Suite(options)
-    for task in map(get_task, arguments.task or TASKS):
-        subjects = suite.trained_subjects(task.name)
-        rows = draw_rows(subjects, task, suite.data_set(task.name).photos, suite.settings)
+    for problem in map(suite.problem, suite.tasks):
+        subjects = suite.trained_subjects(problem.name)
+        rows = draw_rows(subjects, problem, suite.data_set(problem.name).photos, suite.settings)
         sheet = contact_sheet(rows, MODELS, n_samples=SAMPLES, tile=arguments.tile)
         content = encode_png(sheet)
-        path = arguments.output / f"samples-{task.name}.png"
+        path = arguments.output / f"samples-{problem.name}.png"
         with atomic_write(path) as stream:
             stream.write(content)
         say(f"{path}: {len(subjects)} of {len(MODELS)} methods, {len(content) / 1000:.0f} kB")
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def draw_rows(
-    subjects: Mapping[str, Subject], task: Task, photos: Sequence[Photo], settings: Settings
+    subjects: Mapping[str, Subject], problem: Problem, photos: Sequence[Photo], settings: Settings
 ) -> Sequence[SheetRow]:
     """Draw samples of every photograph with every sampler, the same ones as the suite's."""
     from invbench.evaluation import draw_samples, observe
@@ -66,7 +65,7 @@ def draw_rows(
 
     rows = []
     for photo in photos:
-        observed = observe(photo, task, settings.device)
+        observed = observe(photo, problem, settings.device)
         pictures = {
             model: [_picture(one) for one in draw_samples(subject.sampler, observed, settings)]
             for model, subject in subjects.items()

@@ -27,7 +27,7 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "time", run)
     parser.add_argument("model", help="model id, see `invbench list`, or a sampler's name")
-    parser.add_argument("task", help="task id")
+    parser.add_argument("task_text", metavar="task", help="as --invbench-task takes it")
     parser.add_argument(
         "--vs", type=Path, metavar="DIR", help="folder of other weights, timed in turns with these"
     )
@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     output = arguments.output or default_results()
     job = Job(
-        case=Case(arguments.model, arguments.task),
-        options=read_options(arguments),
+        case=Case(arguments.model, arguments.task_text.partition("=")[0]),
+        options=replace(read_options(arguments), task=[arguments.task_text]),
         output=output,
         rounds=arguments.rounds,
         random_weights=arguments.random_weights,

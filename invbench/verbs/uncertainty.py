@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from invbench.data import DataSet
     from invbench.evaluation import Settings, Subject
-    from invbench.problems import Task
+    from invbench.problems import Problem
     from invbench.report.figures import IntervalImages
     from invbench.uncertainty import Interval
     from invbench.verbs import AddParser
@@ -36,25 +36,24 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw the calibrated intervals of every method as light upon its mean samples."""
     from invbench.errors import MissingCheckpointError
-    from invbench.problems import TASKS, get_task
     from invbench.report.figures import draw_uncertainty, save_arrays
     from invbench.suite.resolve import Suite
 
     suite = Suite(read_options(arguments))
-    for task in map(get_task, arguments.task or TASKS):
-        subjects = suite.trained_subjects(task.name)
+    for problem in map(suite.problem, suite.tasks):
+        subjects = suite.trained_subjects(problem.name)
         if not subjects:
             raise MissingCheckpointError(
-                f"{arguments.checkpoints}: no weights for {task.name}; give --checkpoints"
+                f"{arguments.checkpoints}: no weights for {problem.name}; give --checkpoints"
             )
-        data = suite.data_set(task.name)
+        data = suite.data_set(problem.name)
         methods = {
-            model: interval_images(subject, task, data, suite.settings)
+            model: interval_images(subject, problem, data, suite.settings)
             for model, subject in subjects.items()
         }
-        path = arguments.output / f"uncertainty-{task.name}.png"
+        path = arguments.output / f"uncertainty-{problem.name}.png"
         shown = [photo.id for photo in data.photos[:SHOWN]]
-        scale = draw_uncertainty(path, methods, title=task.name, image_ids=shown)
+        scale = draw_uncertainty(path, methods, title=problem.name, image_ids=shown)
         if arguments.arrays:
             save_arrays(path.with_suffix(".npz"), methods)
         say(f"{path}: {len(methods)} methods, full brightness {scale:.3f}")
@@ -62,13 +61,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def interval_images(
-    subject: Subject, task: Task, data: DataSet, settings: Settings
+    subject: Subject, problem: Problem, data: DataSet, settings: Settings
 ) -> IntervalImages:
     """Calibrate the intervals of each photograph on the others, and keep the first few.
 
     Args:
         subject: whose samples they are.
-        task: what the sampler has to solve.
+        problem: what the sampler has to solve.
         data: images of at least two photographs.
         settings: as in the suite, whose samples these are.
 
@@ -85,7 +84,7 @@ def interval_images(
     needed = []
     found: list[tuple[Additive, Interval]] = []
     for photo in data.photos:
-        observed = observe(photo, task, settings.device)
+        observed = observe(photo, problem, settings.device)
         samples = draw_samples(subject.sampler, observed, settings)
         scaling, bands = Additive(samples.mean(dim=0)), interval(samples)
         needed.append(scaling.needed_factors(bands, observed.target).flatten().cpu().numpy())

@@ -34,13 +34,15 @@ from invbench.models.cases import Case
 from invbench.problems.tasks import get_task
 from invbench.seeding import randn
 
-TASK = "colorization"
+TASK = get_task("colorization")
+PROBLEM = TASK.problem((64, 64))
 CPU = torch.device("cpu")
 
 
 def run(sampler, *, n_images=9, n_samples=20, chunk_size=20, **facts):
     experiment = Experiment(
-        case=Case("mine", TASK),
+        case=Case("mine", TASK.name),
+        task=TASK,
         subject=Subject(sampler, Facts(**facts)),
         data=DataSet("test", photos(64, n_images)),
         settings=Settings(n_samples=n_samples, chunk_size=chunk_size),
@@ -90,7 +92,7 @@ SAID = {
 
 @pytest.mark.parametrize("name", SAID)
 def test_each_way_to_look_good_is_told_by_a_column(name):
-    record = run(dishonest.SAMPLERS[name](TASK, CPU))
+    record = run(dishonest.SAMPLERS[name](PROBLEM, CPU))
     assert (names(record), record.calibration.verdict) == SAID[name]
     assert record.status == "measured"
 
@@ -107,22 +109,22 @@ class Slow:
 
 
 def test_work_in_the_warm_up_shows_in_the_first_call():
-    speed = run(Slow(dishonest.WarmUp(TASK, CPU)), n_images=3).throughput
+    speed = run(Slow(dishonest.WarmUp(PROBLEM, CPU)), n_images=3).throughput
     assert speed.seconds_per_round == pytest.approx([0.02] * 3)
     assert speed.first_call_s == pytest.approx(0.02 + 20 * 12 * dishonest.WORK_S)
     assert not speed.keeps_results
-    honest = run(Slow(dishonest.Honest(TASK, CPU)), n_images=3).throughput
+    honest = run(Slow(dishonest.Honest(PROBLEM, CPU)), n_images=3).throughput
     assert honest.first_call_s == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize("n_images", [1, 3])
 def test_a_memoiser_is_as_slow_as_it_is_and_noticed(n_images):
-    record = run(Slow(dishonest.Memoiser(TASK, CPU)), n_images=n_images)
+    record = run(Slow(dishonest.Memoiser(PROBLEM, CPU)), n_images=n_images)
     assert names(record) == []
     assert record.throughput.samples_per_second == pytest.approx(1 / 0.026)
     assert record.throughput.saved_by_repeating == pytest.approx(25 / 26)
     assert record.throughput.keeps_results
-    honest = run(Slow(dishonest.Honest(TASK, CPU)), n_images=n_images).throughput
+    honest = run(Slow(dishonest.Honest(PROBLEM, CPU)), n_images=n_images).throughput
     assert honest.saved_by_repeating == pytest.approx(0, abs=1e-3)
 
 
@@ -134,7 +136,7 @@ def test_no_timed_round_has_inputs_that_were_seen_before():
             seen.append({generator.initial_seed() for generator in generators})
             return super().__call__(observation, generators)
 
-    run(Recording(TASK, CPU), n_images=3)
+    run(Recording(PROBLEM, CPU), n_images=3)
     warm_up, *rounds, again, others = seen
     assert len(set.union(warm_up, *rounds)) == 4 * 20
     assert again == rounds[0]
@@ -144,14 +146,14 @@ def test_no_timed_round_has_inputs_that_were_seen_before():
 @pytest.mark.parametrize(("n_samples", "chunk_size"), [(2, 1), (2, 2), (3, 2), (5, 20)])
 def test_few_samples_in_small_chunks_are_checked_too(n_samples, chunk_size):
     sizes = {"n_images": 2, "n_samples": n_samples, "chunk_size": chunk_size}
-    assert names(run(dishonest.Honest(TASK, CPU), **sizes)) == []
-    found = names(run(dishonest.ByRow(TASK, CPU), **sizes))
+    assert names(run(dishonest.Honest(PROBLEM, CPU), **sizes)) == []
+    found = names(run(dishonest.ByRow(PROBLEM, CPU), **sizes))
     assert "depends on its batch" in found or "duplicate samples" in found
 
 
 def test_a_sampler_that_says_it_is_deterministic_may_repeat_itself():
-    assert names(run(dishonest.Upsampled(TASK, CPU), n_images=2, stochastic="none")) == []
-    assert names(run(dishonest.Upsampled(TASK, CPU), n_images=2, stochastic="code")) != []
+    assert names(run(dishonest.Upsampled(PROBLEM, CPU), n_images=2, stochastic="none")) == []
+    assert names(run(dishonest.Upsampled(PROBLEM, CPU), n_images=2, stochastic="code")) != []
 
 
 def images(seed=0, count=6):
@@ -231,11 +233,11 @@ class TestOtherBatches:
             seen.append((observation.clone(), [g.initial_seed() for g in generators]))
             return sampler(observation, generators)
 
-        first, other = (observe(photo, get_task(TASK), CPU) for photo in photos(64, 2))
+        first, other = (observe(photo, PROBLEM, CPU) for photo in photos(64, 2))
         return draw_in_other_batches(recording, first, other, Settings(**settings)), seen, first
 
     def test_rows_come_in_another_order_beside_another_image(self):
-        drawn, seen, first = self.draw(dishonest.Honest(TASK, CPU), n_samples=9, chunk_size=4)
+        drawn, seen, first = self.draw(dishonest.Honest(PROBLEM, CPU), n_samples=9, chunk_size=4)
         assert list(drawn) == [8, 6, 4, 2, 0]
         assert [len(seeds) for _, seeds in seen] == [3, 3, 2]
         for observation, _ in seen:
@@ -249,7 +251,7 @@ class TestOtherBatches:
             def __call__(self, observation, generators):
                 return super().__call__(observation[:1].expand_as(observation), generators)
 
-        assert names(run(FirstRow(TASK, CPU), n_images=2)) == ["depends on its batch"]
+        assert names(run(FirstRow(PROBLEM, CPU), n_images=2)) == ["depends on its batch"]
 
     def test_whatever_a_sampler_raises_is_returned(self):
         def stubborn(*_):
@@ -307,7 +309,7 @@ class TestRows:
                     [kept.setdefault(k, x) for k, x in zip(keys, drawn, strict=True)]
                 )
 
-        assert names(run(Remembering(TASK, CPU), n_images=4)) == ["decided by row number"]
+        assert names(run(Remembering(PROBLEM, CPU), n_images=4)) == ["decided by row number"]
 
     def test_features_count_every_image_alike(self):
         wide, narrow = (randn([torch.Generator().manual_seed(0)] * 1, (5, 3, 8, 8))[0],) * 2

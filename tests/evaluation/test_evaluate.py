@@ -33,6 +33,7 @@ PHOTOS = photos(128, 3)
 def experiment(*, sampler=None, chunk_size=7, n_samples=20, **changes):
     arguments = {
         "case": Case("blurry", "sr16"),
+        "task": get_task("sr16"),
         "subject": Subject(sampler or Blurry(128)),
         "data": DataSet("test", PHOTOS),
         "settings": Settings(n_samples=n_samples, chunk_size=chunk_size),
@@ -179,7 +180,7 @@ def test_scoring_is_not_on_the_clock():
 
 def test_bad_samples_end_the_case_with_their_name():
     with pytest.raises(InvalidSamplesError, match="sample 26 of astronaut-0"):
-        run(sampler=broken("sr16", torch.device("cpu")))
+        run(sampler=broken(get_task("sr16").problem((128, 128)), torch.device("cpu")))
 
 
 CHANGES = {
@@ -188,7 +189,7 @@ CHANGES = {
     "weights": {
         "subject": Subject(Blurry(128), Facts(checkpoint=Checkpoint(Path("a.pt"), "x", 1, {})))
     },
-    "task": {"case": Case("blurry", "colorization")},
+    "task": {"task": get_task("colorization")},
     "name of the data": {"data": DataSet("other", PHOTOS)},
     "images": {"data": DataSet("test", PHOTOS[:2])},
     "order of images": {"data": DataSet("test", PHOTOS[::-1])},

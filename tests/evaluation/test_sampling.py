@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from invbench.data.photos import photos
 from invbench.errors import InvalidSamplesError
+from invbench.evaluation import Settings, draw_samples, observe
 from invbench.evaluation.sampling import draw
 from invbench.images import to_uint8
+from invbench.problems import get_task
 from invbench.seeding import randn
 
 SIZE = (8, 8)
@@ -67,6 +71,12 @@ SPOILT = {
     "gray": (lambda x: x[:, :1], "shape"),
     "in 0 to 255": (lambda x: x * 255, r"not \[0, 1\]"),
     "in -1 to 1": (lambda x: x * 2 - 1, r"not \[0, 1\]"),
+    "8 bits": (to_uint8, "dtype torch.uint8; convert"),
+    "8 bits in NumPy": (lambda x: to_uint8(x).numpy(), "dtype torch.uint8; convert"),
+    "a list": (list, "of type list; return one tensor"),
+    "a tuple": (lambda x: (x, x), "of type tuple; return one tensor"),
+    "nothing": (lambda _: None, "of type NoneType; return one tensor"),
+    "text in NumPy": (lambda x: x.numpy().astype(str), "of type ndarray of <U"),
 }
 
 
@@ -77,6 +87,67 @@ def test_bad_samples_are_refused(spoil, message):
 
     with pytest.raises(InvalidSamplesError, match=message):
         draw(sampler, observations(1), task="t", image_ids=["a"], size=SIZE, n_samples=2)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.numpy(),
+        lambda x: x.numpy()[:, :, ::-1, ::-1][:, :, ::-1, ::-1],
+        lambda x: x.numpy().astype(np.float64),
+        lambda x: x.double(),
+        lambda x: x.requires_grad_(),
+        torch.nn.Parameter,
+    ],
+    ids=["numpy", "negative strides", "numpy float64", "float64", "with a graph", "parameter"],
+)
+def test_samples_may_come_in_other_types(convert):
+    arguments = {"task": "t", "image_ids": ["a"], "size": SIZE, "n_samples": 2}
+    expected = draw(noisy, observations(1), **arguments)
+    found = draw(lambda *given: convert(noisy(*given)), observations(1), **arguments)
+    assert torch.equal(found, expected)
+    assert (found.dtype, found.requires_grad) == (torch.float32, False)
+
+
+class TestGradients:
+    """Samplers are called without gradients, and may enable them."""
+
+    def test_are_off_unless_enabled(self):
+        weight = torch.nn.Parameter(torch.ones(()))
+        modes = []
+
+        def sampler(observation, generators):
+            modes.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+            modes.append((observation * weight).requires_grad)
+            return noisy(observation, generators)
+
+        draw(sampler, observations(1), task="t", image_ids=["a"], size=SIZE, n_samples=1)
+        assert modes == [(False, False), False]
+
+    def test_guide_a_sampler_through_the_linear_twin(self):
+        """As in diffusion posterior sampling: each step follows the gradient of the misfit."""
+        problem = get_task("sr16").problem((64, 64))
+        photo = photos(64, 1)[0]
+        observed = observe(photo, problem, torch.device("cpu"))
+        exact = []
+
+        def sampler(observation, generators):
+            images = 0.5 + 0.05 * randn(generators, (3, 64, 64))
+            for _ in range(30):
+                with torch.enable_grad():
+                    images = images.detach().requires_grad_()
+                    residual = problem.linear(images) - observation
+                    (gradient,) = torch.autograd.grad(residual.square().sum() / 2, images)
+                exact.append((gradient, problem.linear.adjoint(residual.detach())))
+                images = images - 200 * gradient
+            return images.clamp(0, 1)
+
+        samples = draw_samples(sampler, observed, Settings(n_samples=4, chunk_size=2))
+        for gradient, adjoint in exact:
+            torch.testing.assert_close(gradient, adjoint)
+        error = (problem.operator(samples) - observed.observation).square().mean().sqrt()
+        assert error < 4 / 255
+        assert samples.std(dim=0).mean() > 0.02
 
 
 def test_a_nan_is_traced_to_its_sample():

@@ -39,9 +39,10 @@ def test_worse_than_the_reference_is_below_zero():
 
 def test_the_reference_is_scored_as_anyone_else():
     found = reference_scores(TASK, DATA, SETTINGS)
-    sampler = reference_sampler(TASK.operator, 64, 64)
+    sampler = reference_sampler(TASK.problem((64, 64)))
     experiment = Experiment(
         case=Case("reference", "colorization"),
+        task=TASK,
         subject=Subject(sampler),
         data=DATA,
         settings=SETTINGS,
@@ -61,6 +62,9 @@ def test_the_reference_is_scored_as_anyone_else():
 def test_an_operator_without_a_reference_has_none():
     class Negative:
         name = "negative"
+
+        def observation_shape(self, height, width):
+            return 3, height, width
 
         def __call__(self, images):
             return 1 - images

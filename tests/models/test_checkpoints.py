@@ -185,7 +185,7 @@ class TestAgreement:
 
 
 def test_a_factory_of_the_current_folder_is_found_by_commands_too(tmp_path, monkeypatch):
-    (tmp_path / "sampler_of_this_folder.py").write_text("def load(task, device): ...\n")
+    (tmp_path / "sampler_of_this_folder.py").write_text("def load(problem, device): ...\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])  # as for a command
     assert load_factory("sampler_of_this_folder:load").__name__ == "load"

@@ -14,11 +14,11 @@ from scipy.stats import truncnorm
 from invbench.data.synthetic import GaussianField
 from invbench.errors import DidNotConvergeError, UnknownNameError
 from invbench.images import from_uint8, to_uint8
-from invbench.models import conjugate_gradients
 from invbench.models.jpeg_cells import truncated_normal
 from invbench.models.reference import fitted_prior, reference_sampler
-from invbench.operators import PillowBicubic, PillowGray, PillowJpeg
+from invbench.operators import PillowJpeg, conjugate_gradients
 from invbench.operators.jpeg import quantization_tables
+from invbench.problems import find_task
 from invbench.seeding import generator
 from invbench.uncertainty import role_coverage, role_test
 
@@ -44,13 +44,17 @@ def dense_posterior(matrix, noise):
     return gain, prior - gain @ matrix @ prior
 
 
+def problem(name, side=SIDE):
+    return find_task(name).problem((side, side))
+
+
 def basis():
     return torch.eye(VALUES, dtype=torch.float64).reshape(VALUES, 3, SIDE, SIDE)
 
 
-@pytest.mark.parametrize("operator", [PillowBicubic(factor=4), PillowGray()], ids=["sr", "gray"])
-def test_of_a_linear_twin_equals_dense_matrices(operator):
-    sampler = reference_sampler(operator, SIDE, SIDE)
+@pytest.mark.parametrize("name", ["sr4", "colorization"])
+def test_of_a_linear_twin_equals_dense_matrices(name):
+    sampler = reference_sampler(problem(name))
     matrix = sampler.operator(basis()).flatten(1).T.numpy()
     gain, expected = dense_posterior(matrix, np.zeros(len(matrix)))
     target = torch.rand((1, 3, SIDE, SIDE), generator=generator(0), dtype=torch.float64)
@@ -88,7 +92,7 @@ def observed(quality):
 class TestJpeg:
     @pytest.mark.parametrize("quality", [1, 30])
     def test_equals_dense_matrices(self, quality):
-        sampler = replace(reference_sampler(PillowJpeg(quality), SIDE, SIDE), tolerance=1e-12)
+        sampler = replace(reference_sampler(problem(f"jpeg{quality}")), tolerance=1e-12)
         target, weight = sampler.sites(observed(quality).double())
         matrix = jpeg_matrix()
         gain, expected = dense_posterior(matrix, 1 / weight[0].numpy())
@@ -107,7 +111,7 @@ class TestJpeg:
 
     @pytest.mark.parametrize("quality", [1, 30])
     def test_a_site_gives_its_coefficient_the_moments_of_its_cell(self, quality):
-        sampler = reference_sampler(PillowJpeg(quality), SIDE, SIDE)
+        sampler = reference_sampler(problem(f"jpeg{quality}"))
         target, weight = (site[0].numpy() for site in sampler.sites(observed(quality).double()))
         matrix = jpeg_matrix()
         variance = np.diag(matrix @ covariance() @ matrix.T)
@@ -128,7 +132,7 @@ class TestJpeg:
         np.testing.assert_allclose(1 / precision[told], cell.var()[told], rtol=1e-4)
 
     def test_a_sample_is_the_same_in_any_batch(self):
-        sampler = reference_sampler(PillowJpeg(1), SIDE, SIDE)
+        sampler = reference_sampler(problem("jpeg1"))
         y = observed(1)
         both = sampler(y.expand(2, -1, -1, -1), [generator(1), generator(2)])
         alone = sampler(y, [generator(2)])
@@ -146,19 +150,24 @@ class TestTruncatedNormal:
 
 
 @pytest.mark.parametrize(
-    "operator", [PillowBicubic(factor=8), PillowGray(), PillowJpeg(1), PillowJpeg(20)], ids=str
+    "name",
+    [
+        *("sr8", "colorization", "jpeg1", "jpeg20", "sr4+n5", "denoise25", "deblur-motion"),
+        *("deblur-gaussian", "inpaint-box", "inpaint-random50", "colorization+n10"),
+    ],
 )
-def test_covers_as_an_ideal_sampler_in_its_own_world(operator):
+def test_covers_as_an_ideal_sampler_in_its_own_world(name):
     """Targets are drawn from the prior: narrower than the fitted one, so that none is clipped."""
     prior = replace(PRIOR, mean=0.5, std=0.1)
     field = prior.field(32, 32)
-    sampler = reference_sampler(operator, 32, 32, prior)
+    asked = problem(name, 32)
+    sampler = reference_sampler(asked, prior)
     targets = from_uint8(to_uint8(field.sample(24, generator(5)).float().clamp(0, 1)))
     scores = []
     for index, target in enumerate(targets):
-        y = operator(target)[None].expand(20, -1, -1, -1)
-        samples = sampler(y, [generator(100 * index + k) for k in range(20)])
-        scores.append(role_coverage(samples, target).numpy())
+        y = asked.observe(target, str(index))[None].expand(20, -1, -1, -1)
+        samples = to_uint8(sampler(y, [generator(100 * index + k) for k in range(20)]))
+        scores.append(role_coverage(from_uint8(samples), target).numpy())
     found = role_test(np.array(scores), generator=np.random.default_rng(0), level=0.99)
     assert found.low <= found.value <= found.high
 
@@ -173,8 +182,11 @@ class TestPrior:
         assert field.row_covariance[0, 3].item() == pytest.approx(np.exp(-1.5))
 
     def test_other_operators_are_refused_by_name(self):
+        class Unknown:
+            name = "motion"
+
         with pytest.raises(UnknownNameError, match="no reference sampler for the operator motion"):
-            reference_sampler(type("Motion", (), {"name": "motion"})(), 16, 16)
+            reference_sampler(replace(problem("jpeg1"), operator=Unknown()))
 
 
 class TestConjugateGradients:

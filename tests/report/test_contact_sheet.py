@@ -117,7 +117,7 @@ class Levels:
 def test_samples_are_those_of_the_suite():
     arguments = {
         "subjects": {"levels": Subject(Levels())},
-        "task": get_task("colorization"),
+        "problem": get_task("colorization").problem((32, 32)),
         "photos": photos(32, 4),
         "settings": Settings(n_samples=SAMPLES, chunk_size=2),
     }

@@ -159,7 +159,7 @@ class TestUncertaintyVerb:
 
         found = interval_images(
             Subject(sampler),
-            get_task("colorization"),
+            get_task("colorization").problem((32, 32)),
             DataSet("crops", crops),
             Settings(n_samples=n_samples, chunk_size=4, seed=3),
         )

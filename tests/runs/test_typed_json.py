@@ -28,7 +28,11 @@ def spoiled(path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("status",), "fine", "status: expected one of passed, failed, measured, skipped, error"),
+        (
+            ("status",),
+            "fine",
+            "status: expected one of passed, failed, measured, skipped, declined, error",
+        ),
         (("wall_s",), "2", "wall_s: expected a number"),
         (("wall_s",), True, "wall_s: expected a number, found true"),
         (("wall_s",), None, "wall_s: expected a number, found null"),

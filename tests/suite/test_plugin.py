@@ -171,6 +171,7 @@ def test_pytest_benchmark_saves_scores_and_facts_and_compares_its_files(
 
 
 def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
+    (tmp_path / "none").mkdir()
     empty = f"--invbench-checkpoints={tmp_path / 'none'}"
     done = suite(tmp_path / "a", "-k", "chimle-sr16", empty)
     assert done.returncode == 0
@@ -189,13 +190,34 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
         ("--invbench-device=cuda:99", "CUDA devices; use auto"),
         ("--invbench-sampler=chimle=samplers:blurry", "a name of your own"),
         ("--invbench-sampler=mine=samplers:nothing", "cannot be imported"),
+        ("--invbench-sampler=mine", "expected NAME=package.module:factory"),
+        ("--invbench-sampler=../x=samplers:blurry", "begins with a letter or digit"),
+        ("--invbench-task=sr5", "unknown task 'sr5'; did you mean"),
+        ("--invbench-task=sr16=samplers:blurry", "sr16 is a built-in task"),
+        ("--invbench-task=mine=samplers:blurry", "called without arguments"),
+        ("--invbench-require=chimel", "unknown --require 'chimel'; did you mean chimle"),
+        ("--invbench-checkpoints=nowhere", "--checkpoints nowhere: no such folder"),
+        ("--invbench-data=nowhere", "--data nowhere: no such folder"),
+        ("--invbench-images=0", "--images 0: give at least 1"),
+        ("--invbench-samples=-1", "--samples -1: give at least 1"),
+        ("--invbench-profile=paper", "has no data of its own; give --data"),
+        ("--invbench-shard=3/2", "expected i/n"),
     ],
-    ids=["profile", "device", "taken name", "factory"],
+    ids=lambda text: text[11:40] if text.startswith("--") else "",
 )
-def test_bad_options_are_named(tmp_path, option, message):
-    done = suite(tmp_path, "-k", "chimle-sr16", option)
-    assert done.returncode != 0
+def test_bad_options_are_named_before_any_work(tmp_path, option, message):
+    done = suite(tmp_path / "run", "-k", "chimle-sr16", option)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert message in done.stdout + done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_options_are_named_all_at_once(tmp_path):
+    options = ("--invbench-checkpoints=nowhere", "--invbench-images=0", "--invbench-task=sr5")
+    done = suite(tmp_path / "run", "-k", "chimle-sr16", *options)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    for message in ("nowhere: no such folder", "--images 0", "unknown task 'sr5'"):
+        assert message in done.stdout + done.stderr
 
 
 def test_a_folder_of_ones_own_is_measured(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,9 +19,12 @@ from invbench.models.cases import Case
 from invbench.problems.tasks import TASKS
 from invbench.suite.fingerprint import source_digest
 from invbench.suite.options import Options, add_options, read_options
-from invbench.suite.resolve import OwnSampler, Shard, Suite
+from invbench.suite.own_samplers import OwnSampler
+from invbench.suite.resolve import Suite
+from invbench.suite.shard import Shard
 
 ROOT = Path(__file__).parents[2]
+SR16 = TASKS["sr16"].problem((128, 128))
 
 
 def suite(**options):
@@ -31,17 +35,22 @@ class TestOwnSampler:
     def test_is_read_once_and_builds_a_subject(self):
         own = OwnSampler.parse("mine=samplers:blurry")
         assert (own.name, own.source) == ("mine", "samplers:blurry")
-        subject = own.subject("sr16", torch.device("cpu"))
+        subject = own.subject(SR16, torch.device("cpu"))
         assert isinstance(subject.sampler, Blurry)
         assert subject.identity() == {
             "source": "samplers:blurry",
             "source_sha256": source_digest(blurry, "samplers", subject.sampler),
         }
 
-    @pytest.mark.parametrize("text", ["mine", "mine=", "=samplers:blurry", "ddrm=samplers:blurry"])
+    @pytest.mark.parametrize("text", ["mine", "mine=", "=samplers:blurry", "../x=samplers:blurry"])
     def test_of_another_form_is_named(self, text):
-        with pytest.raises(UnknownNameError, match=rf"--sampler {text}: expected NAME="):
+        with pytest.raises(UnknownNameError, match=rf"--sampler {re.escape(text)}: expected NAME="):
             OwnSampler.parse(text)
+
+    @pytest.mark.parametrize("name", ["ddrm", "reference"])
+    def test_a_built_in_name_is_taken(self, name):
+        with pytest.raises(UnknownNameError, match="give yours a name of your own"):
+            OwnSampler.parse(f"{name}=samplers:blurry")
 
     def test_is_a_case_of_every_task(self):
         run = suite(sampler=["mine=samplers:blurry", "other=samplers:broken"])

@@ -211,7 +211,7 @@ def test_a_sampler_that_nothing_identifies_is_measured_again_with_a_warning(tmp_
 
 def test_a_sampler_whose_code_was_edited_is_measured_again(tmp_path, monkeypatch):
     """As a user does it: edit the file, run again with ``--invbench-resume``."""
-    code = "from samplers import Blurry\n\ndef load(task, device):\n    return Blurry(128, {})\n"
+    code = "from samplers import Blurry\n\ndef load(problem, device):\n    return Blurry(128, {})\n"
     file = tmp_path / "my_edited_sampler.py"
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -252,7 +252,7 @@ class TestDigest:
 
     def test_without_a_file_there_is_the_fingerprint_or_nothing(self):
         scope = {"__name__": "made_up"}
-        exec("def load(task, device): ...\ndef sample(observation, generators): ...", scope)  # noqa: S102
+        exec("def load(problem, device): ...\ndef sample(observation, generators): ...", scope)  # noqa: S102
         load, sample = scope["load"], scope["sample"]
         assert source_digest(load, "made_up", sample) is None
         sample.fingerprint = "1"
@@ -291,7 +291,7 @@ def test_a_record_of_an_older_schema_is_measured_again(whole):
 
 
 def test_a_skipped_case_is_tried_again(whole):
-    session(whole, fresh=True).skip(CASES[0], "no weights")
+    session(whole, fresh=True).leave_out(CASES[0], "skipped", "no weights")
     assert RunStore(whole).read_case("mine-sr16").status == "skipped"
     record, calls = measure(session(whole, resume=True), CASES[0])
     assert (record.status, calls > 0) == ("measured", True)
@@ -299,10 +299,10 @@ def test_a_skipped_case_is_tried_again(whole):
 
 def test_weights_that_are_gone_do_not_cost_what_was_measured(whole):
     before = timeless(whole)
-    session(whole, resume=True).skip(CASES[0], "no weights")
+    session(whole, resume=True).leave_out(CASES[0], "skipped", "no weights")
     assert timeless(whole) == before
     (whole / "cases" / "mine-sr16.json").write_text("half")
-    session(whole, resume=True).skip(CASES[0], "no weights")
+    session(whole, resume=True).leave_out(CASES[0], "skipped", "no weights")
     assert RunStore(whole).read_case("mine-sr16").status == "skipped"
 
 

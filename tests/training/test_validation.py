@@ -50,7 +50,7 @@ def test_of_the_truth_is_one(held_out):
 
 
 def test_of_the_reference_is_near_zero(held_out):
-    scores = scores_of(reference_sampler(held_out.task.operator, SIZE, SIZE), held_out)
+    scores = scores_of(reference_sampler(held_out.task.problem((SIZE, SIZE))), held_out)
     assert scores["skill"] == pytest.approx(0, abs=0.2)  # 4 draws against 16, of 3 photographs
     assert scores["width"] > 0.02
 
@@ -66,10 +66,11 @@ def test_is_one_less_the_ratio_of_mean_scores(held_out):
 
 @pytest.mark.parametrize("task", ["sr16", "colorization"])
 def test_the_reference_is_consistent_with_what_it_saw(task):
-    operator = get_task(task).operator
+    problem = get_task(task).problem((SIZE, SIZE))
+    operator = problem.operator
     target = from_uint8(photos(SIZE, 1)[0].pixels) / 2 + 0.25  # clear of clamping
     generators = [torch.Generator().manual_seed(k) for k in range(2)]
     observation = operator(target)
-    samples = reference_sampler(operator, SIZE, SIZE)(observation.expand(2, -1, -1, -1), generators)
+    samples = reference_sampler(problem)(observation.expand(2, -1, -1, -1), generators)
     assert (operator(samples) - observation).abs().mean() < 3 / 255
     assert (samples[0] - samples[1]).abs().mean() > 0.02

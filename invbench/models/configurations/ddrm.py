@@ -144,11 +144,14 @@ def configure_ddrm(task: str, name: str) -> DdrmConfig:
         network=_NETWORKS[name, _size(task, name)],
         preconditioning="none" if name in {"official", "faces"} else "natural",
     )
-    restorer: Callable[[Denoiser], Sampler] = partial(DdrmJpegSampler, options=DdrmJpegOptions())
-    if task in OPERATORS:
-        decompose = OPERATORS[task]["matched"]
-        restorer = partial(DdrmSampler, decompose=decompose, options=DdrmOptions())
-    return DdrmConfig(prior=prior, restorer=restorer)
+    return DdrmConfig(prior=prior, restorer=_restorer(task))
+
+
+def _restorer(task: str) -> Callable[[Denoiser], Sampler]:
+    if task == "decompression":
+        return partial(DdrmJpegSampler, options=DdrmJpegOptions())
+    decompose = OPERATORS[task]["matched"]
+    return partial(DdrmSampler, decompose=decompose, options=DdrmOptions())
 
 
 def build_prior(config: DdrmConfig) -> nn.Module:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 STEPS = 1000
 
 
-def solve(system: Callable[[Tensor], Tensor], right: Tensor, *, tolerance: float) -> Tensor:
+def solve(
+    system: Callable[[Tensor], Tensor],
+    right: Tensor,
+    *,
+    tolerance: float,
+    inverse: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     r"""Solve ``system(u) = right`` for a symmetric positive definite linear map.
 
     Each row is solved until its residual is small and then left alone, so that the rows beside it
@@ -24,6 +30,8 @@ def solve(system: Callable[[Tensor], Tensor], right: Tensor, *, tolerance: float
         system: maps ``[N, d]`` to ``[N, d]``, each row on its own.
         right: ``[N, d]``.
         tolerance: of the residual's norm, relative to the right side's.
+        inverse: an approximate inverse of the system, symmetric and positive definite too, which
+            makes steps longer; none by default.
 
     Raises:
         DidNotConvergeError: if a row is not solved after 1000 steps.
@@ -34,15 +42,17 @@ def solve(system: Callable[[Tensor], Tensor], right: Tensor, *, tolerance: float
         tensor([[0.2500, 0.2500]])
     """
     u, r = right * 0, right
-    p, rr = r, r.square().sum(1, keepdim=True)
-    limit = tolerance**2 * rr
+    p = z = inverse(r) if inverse else r
+    rz = (r * z).sum(1, keepdim=True)
+    limit = tolerance**2 * r.square().sum(1, keepdim=True)
     for _ in range(STEPS):
-        running = rr > limit
+        running = r.square().sum(1, keepdim=True) > limit
         if not running.any():
             return u
         s = system(p)
-        alpha = (rr / (p * s).sum(1, keepdim=True)).where(running, 0)
+        alpha = (rz / (p * s).sum(1, keepdim=True)).where(running, 0)
         u, r = u + alpha * p, r - alpha * s
-        before, rr = rr, r.square().sum(1, keepdim=True)
-        p = r + (rr / before).where(running, 0) * p
+        z = inverse(r) if inverse else r
+        before, rz = rz, (r * z).sum(1, keepdim=True)
+        p = z + (rz / before).where(running, 0) * p
     raise DidNotConvergeError(f"not solved to {tolerance} after {STEPS} steps")
