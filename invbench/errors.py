@@ -92,10 +92,6 @@ class ConflictingRunsError(InvbenchError, ValueError):
     """Runs that were made under different conditions cannot become one."""
 
 
-class DidNotConvergeError(InvbenchError, ArithmeticError):
-    """An iteration ended before it had reached its tolerance."""
-
-
 class ResumeWarning(UserWarning):
     """Something stored by an earlier session could not be used."""
 

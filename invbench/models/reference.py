@@ -32,7 +32,7 @@ class PhotographPrior:
     """A stationary Gaussian model of photographs, the same at all sizes.
 
     Attributes:
-        version: changes whenever a number does.
+        version: changes whenever a number or a sampler does.
         mean: of every value.
         std: of every value.
         length: correlation length, in sides of the image.
@@ -89,6 +89,6 @@ def reference_sampler(
         return GaussianPosterior(field, LinearBicubic(height, width, operator.factor))
     if isinstance(operator, PillowGray):
         return GaussianPosterior(field, LinearGray(height, width))
-    if isinstance(operator, PillowJpeg):
+    if isinstance(operator, PillowJpeg) and operator.subsampling == "4:2:0":
         return JpegPosterior(field, operator.quality)
     raise UnknownNameError(f"no reference sampler for the operator {operator.name}")
