@@ -105,8 +105,9 @@ class GaussianPosterior:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Draw from the posterior, float32 and clamped to [0, 1]."""
-        deviation = self.deviation(generators).to(observation.device)
-        return to_images(self.mean(observation) + deviation)
+        shape = (3, self.field.height, self.field.width)
+        drawn = self.field.mean + self._roots(randn(generators, shape, device=observation.device))
+        return to_images(drawn + self.gain(observation - self.operator(drawn)))
 
     @cached_property
     def _roots(self) -> Axes:
