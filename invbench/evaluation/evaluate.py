@@ -98,7 +98,9 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
     reference = experiment.reference
     if reference is not None:
         own = {"crps": arrays["crps"], "energy": arrays["role_energy"][:, 0]}
-        record = replace(record, skill=skill_records(own, reference, groups))
+        record = replace(
+            record, skill=skill_records(own, reference, groups), reference=reference.means
+        )
         arrays |= {f"reference_{name}": values for name, values in reference.scores.items()}
     by_metric = {
         metric.name: np.stack([image.validity[metric.name] for image in images])

@@ -5,7 +5,7 @@ from __future__ import annotations
 # By how much a mean may get worse: values to start from, none above the slack of thresholds.toml,
 # which has to bear other hardware too. Coverage: one in a hundred of the target's values. Winkler,
 # in units of intensity: an interval that is wider by as much costs as much. Squared error, in
-# levels of 255: what 0.25 dB is at 50 dB.
+# levels of 255: what 0.25 dB is at 50 dB. CRPS: what .03 of skill is against a reference at .065.
 TOLERANCES = {
     "psnr": 0.25,
     "squared_error": 0.04,
@@ -14,6 +14,7 @@ TOLERANCES = {
     "lpips_random": 0.005,
     "coverage_error": 0.01,
     "winkler": 0.01,
+    "crps": 0.002,
 }
 
 # What the score of an image differs by if the same weights draw the same samples elsewhere: with
@@ -26,6 +27,7 @@ DRIFTS = {
     "lpips_random": 0.0002,
     "coverage_error": 0.0005,
     "winkler": 0.0005,
+    "crps": 0.0001,
 }
 
 LOST_TOLERANCES = 8  # an image that lost more than so many tolerances,

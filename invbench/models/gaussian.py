@@ -121,16 +121,7 @@ class GaussianPosterior:
     @cached_property
     def _forward(self) -> tuple[Tensor, Tensor, Tensor]:
         """The operator's matrices on colour, rows and columns."""
-        operator, field = self.operator, self.field
-        if isinstance(operator, LinearGray):
-            weights = torch.tensor([operator.weights], dtype=torch.float64)
-            return weights, _eye(field.height), _eye(field.width)
-        _, height, width = operator.observation_shape(field.height, field.width)
-        rows, columns = (
-            torch.from_numpy(bicubic_matrix(*sizes))
-            for sizes in ((height, field.height), (width, field.width))
-        )
-        return _eye(3), rows, columns
+        return forward_factors(self.operator, self.field.height, self.field.width)
 
     def _center(self, shape: Sequence[int]) -> Tensor:
         size = (*shape, 3, self.field.height, self.field.width)
@@ -139,6 +130,20 @@ class GaussianPosterior:
     @staticmethod
     def _axes(axes: Axes) -> tuple[Tensor, Tensor, Tensor]:
         return axes.color, axes.row, axes.column
+
+
+def forward_factors(
+    operator: LinearBicubic | LinearGray, height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a linear operator's matrices on colour, rows and columns, float64."""
+    if isinstance(operator, LinearGray):
+        weights = torch.tensor([operator.weights], dtype=torch.float64)
+        return weights, _eye(height), _eye(width)
+    _, short, narrow = operator.observation_shape(height, width)
+    rows, columns = (
+        torch.from_numpy(bicubic_matrix(*sizes)) for sizes in ((short, height), (narrow, width))
+    )
+    return _eye(3), rows, columns
 
 
 def to_images(values: Tensor) -> Tensor:

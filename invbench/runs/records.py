@@ -96,8 +96,12 @@ class CaseRecord:
         reason: why it failed or was not measured.
         validity: metric name -> scores of reobservations.
         target: name -> scores against the target: each metric's mean over samples, "_of_mean" that
-            of the samples' mean, "_best" that of the best sample, and "diversity".
+            of the samples' mean, "_best" that of the best sample; and
+            "diversity", how much nearer the best sample of each pixel comes than the best sample,
+            by squared errors.
         skill: "crps" and "energy" -> how much better than the reference sampler's.
+        reference: what the reference sampler reaches on the same images, means over them: "psnr",
+            "coverage" and "crps".
         interval: intervals, if they were measured.
         calibration: what the intervals say of the samples' spread.
         contract: what the sampler does against its contract; null if nobody looked.
@@ -114,6 +118,7 @@ class CaseRecord:
     validity: Mapping[str, MetricRecord] = field(default_factory=dict)
     target: Mapping[str, MetricRecord] = field(default_factory=dict)
     skill: Mapping[str, SkillRecord] = field(default_factory=dict)
+    reference: Mapping[str, float] = field(default_factory=dict)
     interval: IntervalRecord | None = None
     calibration: CalibrationVerdict | None = None
     contract: tuple[Breach, ...] | None = None
