@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from invbench.models.checkpoints import Checkpoint
     from invbench.problems import Problem, Task
     from invbench.uncertainty import Rule
+    from invbench.worlds import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +144,7 @@ class Experiment:
         settings: how many samples, and how they are drawn.
         metrics: of validity.
         reference: the reference sampler's scores on the same images, for the skill.
+        world: that the images are draws of, if they are no photographs.
     """
 
     case: Case
@@ -152,6 +154,7 @@ class Experiment:
     settings: Settings
     metrics: Sequence[Metric]
     reference: ReferenceScores | None = None
+    world: World | None = None
 
     @cached_property
     def problem(self) -> Problem:

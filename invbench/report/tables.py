@@ -58,6 +58,7 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
         *reference_rows(measured),
     ]
     lines = _chosen_table(measured, columns) if columns else align(rows)
+    lines += world_table(measured)
     return lines + [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
 
 
@@ -149,6 +150,27 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         "-" if record.contract is None else _names(record.contract) or "kept",
         record.status,
     )
+
+
+def world_table(records: Sequence[CaseRecord]) -> list[str]:
+    """Lay out what samples of a known law differ by from exact ones; none for photographs."""
+    known = [record for record in records if record.world]
+    if not known:
+        return []
+    names = list(known[0].world)
+    rows = [("against exact samples", *(part for name in names for part in (name, "band", "")))]
+    for record in known:
+        cells = [
+            part
+            for one in record.world.values()
+            for part in (
+                _number(one.value, 3),
+                _band((one.low, one.high)),
+                "inside" if one.inside else "OUTSIDE",
+            )
+        ]
+        rows.append((record.case_id, *cells))
+    return align(rows)
 
 
 def reference_rows(records: Sequence[CaseRecord]) -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from invbench.runs.measurements import (
     MetricRecord,
     SkillRecord,
     ThroughputRecord,
+    WorldRecord,
 )
 from invbench.runs.merging import conflicts, merge
 from invbench.runs.plain_json import finite
@@ -47,6 +48,7 @@ __all__ = [
     "ThroughputRecord",
     "TimingCase",
     "TimingRecord",
+    "WorldRecord",
     "build",
     "conflicts",
     "finite",

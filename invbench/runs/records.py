@@ -19,6 +19,7 @@ from invbench.runs.measurements import (  # noqa: TC001  readers ask for the typ
     MetricRecord,
     SkillRecord,
     ThroughputRecord,
+    WorldRecord,
 )
 from invbench.runs.plain_json import canonical_json, finite
 from invbench.runs.typed_json import build, parse
@@ -102,6 +103,8 @@ class CaseRecord:
         skill: "crps" and "energy" -> how much better than the reference sampler's.
         reference: what the reference sampler reaches on the same images, means over them: "psnr",
             "coverage" and "crps".
+        world: where images are draws of a known law, "bias", "spread", "coverage" and
+            "sliced_wasserstein" of the samples, each beside the band of exact samples.
         interval: intervals, if they were measured.
         calibration: what the intervals say of the samples' spread.
         contract: what the sampler does against its contract; null if nobody looked.
@@ -119,6 +122,7 @@ class CaseRecord:
     target: Mapping[str, MetricRecord] = field(default_factory=dict)
     skill: Mapping[str, SkillRecord] = field(default_factory=dict)
     reference: Mapping[str, float] = field(default_factory=dict)
+    world: Mapping[str, WorldRecord] = field(default_factory=dict)
     interval: IntervalRecord | None = None
     calibration: CalibrationVerdict | None = None
     contract: tuple[Breach, ...] | None = None

@@ -34,6 +34,7 @@ from invbench.models import (
 )
 from invbench.problems import TASKS, get_profile
 from invbench.suite.own_samplers import OwnSampler
+from invbench.worlds import SOLVERS, World, get_world, targets_of
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
 
@@ -131,14 +132,25 @@ class Suite:
 
     @cached_property
     def tasks(self) -> Mapping[str, Task]:
-        """The tasks of the run by name: the study's three."""
-        return TASKS
+        """The tasks of the run by name: the study's three, or those that a world knows."""
+        return self.world.tasks(TASKS, self.profile.sizes) if self.world else TASKS
+
+    @cached_property
+    def world(self) -> World | None:
+        """The world that takes the place of photographs, if one does."""
+        if self.options.world and self.options.data:
+            raise InvalidOptionError("--world replaces the photographs of --data; choose one")
+        return get_world(self.options.world) if self.options.world else None
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """The 24 cases, the reference and the user's samplers on every task."""
-        own = tuple(Case(name, task) for name in self.own for task in self.tasks)
-        return CASES + REFERENCES + own
+        """The 24 cases, the reference and the user's samplers on every task.
+
+        In a world its solvers and the user's samplers: no weights were trained on its images.
+        """
+        names = (*SOLVERS, *self.own) if self.world else self.own
+        own = tuple(Case(name, task) for name in names for task in self.tasks)
+        return own if self.world else CASES + REFERENCES + own
 
     @cached_property
     def shard(self) -> Shard:
@@ -165,6 +177,8 @@ class Suite:
         if task not in self.tasks:
             raise UnknownNameError.among("task", task, self.tasks)
         size = self.profile.sizes[task]
+        if self.world:
+            return self.world.problem(self.tasks[task], size)
         return self.tasks[task].problem((size, size))
 
     def data_set(self, task: str) -> DataSet:
@@ -175,6 +189,8 @@ class Suite:
             EmptyFolderError, UnreadableImageError: see `data.folder.folder_photos`.
         """
         folder, size = self.options.data, self.profile.sizes[task]
+        if self.world:
+            return targets_of(self.world, size, self.profile.n_images)
         if folder is not None:
             own = folder / task
             return read_data_set(own if own.is_dir() else folder, size, self.options.images)
@@ -195,6 +211,9 @@ class Suite:
         """
         if case.model in self.own:
             return self.own[case.model].subject(self.problem(case.task), self.device)
+        if self.world:
+            sampler = SOLVERS[case.model](self.world, self.problem(case.task))
+            return Subject(sampler, Facts(source=f"invbench.worlds:SOLVERS[{case.model!r}]"))
         if case.model == REFERENCE:
             return reference_subject(self.problem(case.task))
         method, configuration = get_method(case.model), self.profile.configuration
@@ -234,6 +253,7 @@ class Suite:
             reference=reference_scores(task, data, self.settings),
             settings=self.settings,
             metrics=self.metrics,
+            world=self.world,
         )
 
     def requires(self, case: Case) -> bool:
