@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invbench.data import DataSet
     from invbench.evaluation.experiment import Experiment, Settings
     from invbench.evaluation.sampling import Observed
-    from invbench.problems import Problem, Task
+    from invbench.problems import Task
     from invbench.worlds import World
 
 POOL = 2  # exact draws of an image that are compared with, for each of its samples
@@ -41,19 +41,14 @@ def _truths(
     world: World, task: Task, data: DataSet, settings: Settings
 ) -> tuple[list[Observed], list[Truth], Mapping[str, tuple[float, float]]]:
     """Return the observed images, what is known of each, and the bands of exact draws."""
-    problem: Problem = task.problem(
-        (data.photos[0].pixels.shape[-2], data.photos[0].pixels.shape[-1])
-    )
+    height, width = data.photos[0].pixels.shape[-2:]
+    problem = task.problem((height, width))
     exact = world.posterior(problem)
     observed = [observe(photo, problem, settings.device) for photo in data.photos]
 
     def draw(seed: int, times: int = 1) -> list[Tensor]:
-        other = replace(
-            settings,
-            seed=seed + settings.seed,
-            n_samples=times * settings.n_samples,
-            dtype="float32",
-        )
+        seed, count = settings.seed + seed, times * settings.n_samples
+        other = replace(settings, seed=seed, n_samples=count, dtype="float32")
         return [draw_samples(exact, one, other) for one in observed]
 
     truths = [

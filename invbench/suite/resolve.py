@@ -144,10 +144,7 @@ class Suite:
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """The 24 cases, the reference and the user's samplers on every task.
-
-        In a world its solvers and the user's samplers: no weights were trained on its images.
-        """
+        """The 24 cases and the references, or a world's solvers; and the user's samplers."""
         names = (*SOLVERS, *self.own) if self.world else self.own
         own = tuple(Case(name, task) for name in names for task in self.tasks)
         return own if self.world else CASES + REFERENCES + own

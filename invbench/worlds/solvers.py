@@ -44,11 +44,11 @@ def as_noise_predictor(denoiser: ExactDenoiser) -> Denoiser:
     """
 
     def predict(images: Tensor, times: Tensor) -> Tensor:
-        a = ALPHA_BARS.double().to(images.device)[times][:, None, None, None]
+        a = ALPHA_BARS.to(images.device)[times][:, None, None, None]
         std = ((1 - a) / a).sqrt()
-        noisy = images.double() / a.sqrt()
+        noisy = images / a.sqrt()
         clean = 2 * denoiser((noisy + 1) / 2, std.flatten() / 2) - 1
-        return ((noisy - clean) / std).to(images)
+        return (noisy - clean) / std
 
     return predict
 
