@@ -91,7 +91,8 @@ def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[s
 
     Below each table stand the rank correlations of the two, for each score that enough methods
     have in both, and whether the study's claims hold here. DDRM counts for itself: correlations
-    are also told without it and, where a run has it, with `PUBLISHED` in its place. LPIPS has the name that it was scored
+    are also told without it and, where a run has it, with `PUBLISHED` in its place. LPIPS has the
+    name that it was scored
     under; one of random weights is shown, and not correlated with the study's.
 
     Args:
