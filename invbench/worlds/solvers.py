@@ -1,4 +1,4 @@
-"""Solvers that enter every world: the exact one, one that ignores its input, and DDRM."""
+"""Solvers that enter every world: the exact one, one that ignores its input, DDRM and NDM."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from invbench.models.ddrm import DdrmOptions, DdrmSampler
 from invbench.models.diffusion import ALPHA_BARS
 from invbench.seeding import randn
 from invbench.worlds.law import draw_parts
+from invbench.worlds.ndm import ndm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,6 +72,12 @@ SOLVERS: dict[str, Callable[[World, Problem], Sampler]] = {
     "exact": lambda world, problem: world.posterior(problem),
     "prior": lambda world, problem: PriorSampler(world.law(*problem.size)),
     "ddrm20": lambda _, problem: ddrm(problem, steps=20),
+    "ndm": lambda world, problem: ndm(
+        world.law(*problem.size),
+        problem.linear,  # type: ignore[arg-type]
+        problem.noise.std,
+        problem.name,
+    ),
     "ddrm100": lambda _, problem: ddrm(problem, steps=100),
 }
 """Name -> how it is made for a problem of a world."""

@@ -54,6 +54,12 @@ def test_ddrm_spreads_too_little_with_the_exact_denoiser_too():
     assert found["spread"].value < found["spread"].low
 
 
+def test_ndm_is_unbiased_and_spread_as_it_should():
+    found = records("gaussian", "ndm")
+    assert found["bias"].inside
+    assert found["spread"].value == pytest.approx(1, abs=0.05)
+
+
 def test_the_distance_along_directions_is_that_of_shifted_normals():
     """Of two sets that differ by a shift, along every direction the shift's part in it."""
     pool = torch.randn((4000, 4), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
