@@ -20,6 +20,7 @@ FLOORS = (
     {"data", "gate", "metrics", "operators", "uncertainty"},
     {"problems", "report"},
     {"models"},
+    {"worlds"},
     {"evaluation", "sentinels"},
     {"suite", "training"},
     {"plugin", "verbs"},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from invbench.evaluation.contract import find_breaches
+from invbench.evaluation.known import world_records
 from invbench.evaluation.rounds import Rounds
 from invbench.evaluation.skill import skill_records
 from invbench.evaluation.summary import (
@@ -100,8 +101,12 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
     reference = experiment.reference
     if reference is not None:
         own = {"crps": arrays["crps"], "energy": arrays["role_energy"][:, 0]}
-        record = replace(record, skill=skill_records(own, reference, groups))
+        record = replace(
+            record, skill=skill_records(own, reference, groups), reference=reference.means
+        )
         arrays |= {f"reference_{name}": values for name, values in reference.scores.items()}
+    if experiment.world is not None:
+        record = replace(record, world=world_records(experiment, experiment.world))
     by_metric = {
         metric.name: np.stack([image.validity[metric.name] for image in images])
         for metric in experiment.validity_metrics

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from invbench.models.checkpoints import Checkpoint
     from invbench.problems import Problem, Task
     from invbench.uncertainty import Rule
+    from invbench.worlds import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,7 @@ class Experiment:
         settings: how many samples, and how they are drawn.
         metrics: of reobservations, and of samples against the target.
         reference: the reference sampler's scores on the same images, for the skill.
+        world: that the images are draws of, if they are no photographs.
     """
 
     case: Case
@@ -153,6 +155,7 @@ class Experiment:
     settings: Settings
     metrics: Sequence[Metric]
     reference: ReferenceScores | None = None
+    world: World | None = None
 
     @cached_property
     def problem(self) -> Problem:

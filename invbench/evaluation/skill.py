@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,11 @@ import numpy as np
 from invbench.errors import DidNotConvergeError
 from invbench.evaluation.estimates import estimate
 from invbench.evaluation.sampling import draw_samples, observe
+from invbench.evaluation.targets import SCORE_CAPS
+from invbench.metrics import psnr
 from invbench.models import fitted_prior, has_reference, reference_sampler
 from invbench.runs import SkillRecord
-from invbench.uncertainty import crps, pool_distances, role_energy
+from invbench.uncertainty import crps, pool_distances, role_coverage, role_energy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,10 +36,13 @@ class ReferenceScores:
     Attributes:
         version: of the reference.
         scores: "crps" and "energy", each ``[n]``.
+        means: over images, for the record: "psnr" of reobservations, at most 100 dB, "coverage"
+            and "crps".
     """
 
     version: str
     scores: Mapping[str, NDArray[np.float64]]
+    means: Mapping[str, float] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=16)  # the models of a task share them
@@ -59,10 +64,22 @@ def reference_scores(task: Task, data: DataSet, settings: Settings) -> Reference
             samples = draw_samples(sampler, observed, settings)
         except DidNotConvergeError:
             return None
-        energy = role_energy(pool_distances(samples, observed.target))[0]
-        rows.append((float(crps(samples, observed.target)), float(energy)))
-    columns = np.array(rows).T
-    return ReferenceScores(fitted_prior().version, dict(zip(SKILLS, columns, strict=True)))
+        target, observation = observed.target, observed.observation
+        validity = psnr(problem.operator(samples), observation).clamp(max=SCORE_CAPS["psnr"])
+        rows.append(
+            {
+                "crps": float(crps(samples, target)),
+                "energy": float(role_energy(pool_distances(samples, target))[0]),
+                "psnr": float(validity.mean()),
+                "coverage": float(role_coverage(samples, target)[0]),
+            }
+        )
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return ReferenceScores(
+        fitted_prior().version,
+        {name: columns[name] for name in SKILLS},
+        {name: float(columns[name].mean()) for name in ("psnr", "coverage", "crps")},
+    )
 
 
 def skill_records(

@@ -52,11 +52,14 @@ def against_target(samples: Tensor, target: Tensor, metrics: Sequence[Metric]) -
 def diversity(samples: Tensor, target: Tensor) -> float:
     r"""Return how much nearer the best sample of each pixel comes than the best sample.
 
-    With the squared error :math:`e_{kp}` of sample k at pixel p, it is NTIRE's score of learning
-    the super-resolution space (Lugmayr et al. 2021), by squared errors:
+    With the squared error :math:`e_{kp}` of sample k at pixel p:
 
     .. math::
         \frac{\min_k \bar e_k - \overline{\min_k e_{kp}}}{\min_k \bar e_k}
+
+    NTIRE's score of learning the super-resolution space (Lugmayr et al. 2021) has this form, but
+    takes for e the maps of LPIPS; its numbers are not comparable. Squared errors need no network,
+    and are the same under every trunk.
 
     It is 0 for equal samples, and 1 where each pixel is met by some sample. Noise raises it, so it
     says something only beside a score of accuracy.

@@ -58,7 +58,8 @@ def scores(record: CaseRecord, *, exact: bool = False) -> dict[str, Scores]:
 
     Of the intervals two numbers are: how far coverage is from what exact posterior samples would
     reach, and the interval score (Winkler), which is proper and so holds width against coverage.
-    Width by itself has no direction in which it gets worse.
+    Width by itself has no direction in which it gets worse. The CRPS is proper, too, and of samples
+    themselves: it alone sees samples that are further off, though as valid and as wide.
 
     Args:
         record: of a case.
@@ -85,6 +86,10 @@ def scores(record: CaseRecord, *, exact: bool = False) -> dict[str, Scores]:
         )
     if record.interval is not None:
         found |= _interval_scores(record.interval)
+    if "crps" in record.skill:
+        found["crps"] = Scores(
+            values=record.skill["crps"].per_image, higher_is_better=False, unit="", definition={}
+        )
     return found
 
 

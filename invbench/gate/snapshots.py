@@ -96,7 +96,7 @@ def to_entry(record: CaseRecord) -> dict[str, Any]:
     ``digest`` is the SHA-256 of all the rest, so that an edit is noticed.
     """
     entry: dict[str, Any] = json.loads(to_json(record))
-    for part in ("validity", "interval"):
+    for part in ("validity", "interval", "skill"):
         entry[part] = _rounded(entry[part], lambda number: round(number, SCORE_DECIMALS))
     entry["throughput"] = _rounded(
         entry["throughput"], lambda number: float(f"{number:.{TIMING_DIGITS}g}")

@@ -32,6 +32,7 @@ TOLERANCES = {
     "chi_squared_error": Tolerance(loss=0.02, drift=0.002),
     "coverage_error": Tolerance(loss=0.01, drift=0.0005),
     "winkler": Tolerance(loss=0.025, drift=0.0005),
+    "crps": Tolerance(loss=0.002, drift=0.0001),
 }
 
 LOST_TOLERANCES = 8  # an image that lost more than so many tolerances,

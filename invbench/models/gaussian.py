@@ -107,8 +107,9 @@ class GaussianPosterior:
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Draw from the posterior, float32 and clamped to [0, 1]."""
-        deviation = self.deviation(generators).to(observation.device)
-        return to_images(self.mean(observation) + deviation)
+        shape = (3, self.field.height, self.field.width)
+        drawn = self.field.mean + self._roots(randn(generators, shape, device=observation.device))
+        return to_images(drawn + self.gain(observation - self.operator(drawn)))
 
     @cached_property
     def _roots(self) -> Axes:
@@ -122,9 +123,7 @@ class GaussianPosterior:
     @cached_property
     def _forward(self) -> tuple[Tensor, Tensor, Tensor]:
         """The operator's matrices on colour, rows and columns."""
-        found = factors(self.operator)
-        assert found is not None
-        return found
+        return forward_factors(self.operator)
 
     def _center(self, shape: Sequence[int]) -> Tensor:
         size = (*shape, 3, self.field.height, self.field.width)
@@ -154,6 +153,13 @@ def factors(operator: Linear) -> tuple[Tensor, Tensor, Tensor] | None:
     if isinstance(operator, LinearMasking) and operator.mask == Everything():
         return _eye(3), _eye(operator.height), _eye(operator.width)
     return None
+
+
+def forward_factors(operator: Linear) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the factors of an operator that has them, see `factors`."""
+    found = factors(operator)
+    assert found is not None
+    return found
 
 
 def to_images(values: Tensor) -> Tensor:

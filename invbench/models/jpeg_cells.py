@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional
 
 from invbench.images import to_signed
-from invbench.models.gaussian import Axes, to_images
-from invbench.models.jpeg_codec import JpegCodec
-from invbench.operators.conjugate_gradients import solve
+from invbench.models.gaussian import Axes
+from invbench.models.gaussian_cells import CellPosterior
+from invbench.models.jpeg_codec import JpegCodec, to_cosines, to_pixels
 from invbench.seeding import randn
 
 if TYPE_CHECKING:
@@ -23,148 +23,160 @@ if TYPE_CHECKING:
     from invbench.data.synthetic import GaussianField
 
 _LEVELS = 255.0
+_GRAY = 128.0  # taken off luma before it is coded
+_MARGIN = 1.5  # levels from a cell's edges, more than rounding moves a coefficient by
+_SETTLED = 0.5  # of the margin's levels, at which a coefficient need not be moved
+_ROUNDS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Between what edges each coefficient of some planes lies, ``[N, C, h, w]`` in levels.
+
+    Attributes:
+        low: edges.
+        high: edges.
+        margin: to be kept from either when images are about to be rounded, ``[h, w]``.
+    """
+
+    low: Tensor
+    high: Tensor
+    margin: Tensor
+
+    def inward(self, coefficients: Tensor) -> Tensor:
+        """Return what moves coefficients into their cells; mostly zeros."""
+        clamped = coefficients.clamp(self.low + self.margin, self.high - self.margin)
+        return clamped - coefficients
+
+    def rows(self, chosen: Tensor) -> Cells:
+        """Return the cells of some images."""
+        return Cells(self.low[chosen], self.high[chosen], self.margin)
 
 
 @dataclass(frozen=True, eq=False)
 class JpegPosterior:
-    r"""Images of a `GaussianField` whose JPEG coefficients lie in the observed cells; a `Sampler`.
+    """Images of a `GaussianField` whose JPEG coefficients lie in the observed cells; a `Sampler`.
 
-    A coefficient c of prior mean m and variance v, known to lie in a cell, has by itself a
-    truncated normal distribution. The cell is replaced by the observation t of c with independent
-    normal noise of variance 1/w that gives c the same mean and variance. With A for all
-    coefficients, S for the prior's covariance and W for the diagonal matrix of w, samples are
-    drawn by Matheron's rule: draw x' from the prior, e from N(0, I), and return
-
-    .. math::
-        x' + S A^\top W^{1/2} (I + W^{1/2} A S A^\top W^{1/2})^{-1}
-        \big( W^{1/2} (t - A x') - e \big)
+    Luma and the two chroma planes are taken for independent, each of the variance that the field
+    gives it; the fitted prior's correlation of luma and chroma is at most .13. Coefficients of
+    luma and of chroma at half size are drawn by `CellPosterior`, then chroma at full size by
+    Matheron's rule. A sample that left [0, 1] is clamped, and moved back into the cells that this
+    takes it out of, by turns.
 
     Attributes:
         field: the prior.
-        quality: JPEG quality of the observation.
-        tolerance: relative error at which the system counts as solved.
+        quality: JPEG quality of the observation; its chroma is halved.
+        sweeps: steps of the Markov chain, see `CellPosterior`.
     """
 
     field: GaussianField
     quality: int = 1
-    tolerance: float = 1e-3
+    sweeps: int = 4
 
     def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Draw one sample a row, float32 and clamped to [0, 1]."""
-        target, weight = (site.float() for site in self.sites(observation.double()))
-        shape = (3, self.field.height, self.field.width)
-        noise, error = (
-            randn(generators, size, device=observation.device) for size in (shape, weight.shape[1:])
+        """Draw one sample a row, float32 in [0, 1]."""
+        luma, chroma = self.cells(observation.float())
+        mean = self._luma_mean.to(luma.low)
+        drawn = self._luma(luma.low[:, 0] - mean, luma.high[:, 0] - mean, generators) + mean
+        halved = [
+            plane(chroma.low[:, index], chroma.high[:, index], generators)
+            for index, plane in enumerate(self._chroma)
+        ]
+        full = self._full_size(torch.stack(halved, dim=1), generators)
+        gray = to_pixels(drawn[:, None]) + _GRAY
+        images = self._codec.colors(torch.cat([gray, full], dim=1)) / _LEVELS
+        return self._within(images, luma, chroma)
+
+    def cells(self, observation: Tensor) -> tuple[Cells, Cells]:
+        """Return the cells of the coefficients of luma ``[N, 1, H, W]`` and chroma, in levels."""
+        tables = self._codec.tables(self.field.height, self.field.width, like=observation)
+        whole = self._codec.encode(to_signed(observation))
+        luma, chroma = (
+            Cells((k - 0.5) * steps, (k + 0.5) * steps, (steps / 4).clamp(max=_MARGIN))
+            for k, steps in zip(whole, tables, strict=True)
         )
-        drawn = self.field.mean + self._roots(noise)
-        return to_images(drawn + self.correction(drawn, target, weight, error))
+        return luma, chroma
 
-    def mean(self, observation: Tensor) -> Tensor:
-        """Return the posterior mean ``[N, 3, H, W]`` float64 of ``[N, 3, H, W]``."""
-        target, weight = self.sites(observation.double())
-        center = torch.full_like(observation, self.field.mean, dtype=torch.float64)
-        return center + self.correction(center, target, weight, torch.zeros_like(weight))
+    def _full_size(self, chroma: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw chroma planes ``[N, 2, H, W]`` given the coefficients of their means of 2x2."""
+        shape = (2, self.field.height, self.field.width)
+        drawn = self._chroma_roots(randn(generators, shape, device=chroma.device))
+        means = functional.avg_pool2d(drawn, 2)
+        return drawn + self._chroma_gain(to_pixels(chroma) - means)
 
-    def correction(self, images: Tensor, target: Tensor, weight: Tensor, error: Tensor) -> Tensor:
-        """Return what Matheron's rule adds to images, ``[N, 3, H, W]``, for errors e."""
-        root = weight.sqrt()
-
-        def system(u: Tensor) -> Tensor:
-            return u + root * self.coefficients(self._covariance(self._transposed(root * u)))
-
-        residual = root * (target - self.coefficients(images)) - error
-        u = solve(system, residual, tolerance=self.tolerance)
-        return self._covariance(self._transposed(root * u))
-
-    def sites(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Return t and w of every coefficient of observations, each ``[N, 3 H W / 2]``.
-
-        They are in units of [0, 1] times the orthonormal transform's.
-        """
-        height, width = self.field.height, self.field.width
-        steps = _flat(*self._codec.tables(height, width, like=observation)) / _LEVELS
-        whole = _flat(*self._codec.encode(to_signed(observation)))
-        offset = self.coefficients(torch.full_like(observation[:1], 128 / _LEVELS))
-        center = self.coefficients(torch.full_like(observation[:1], self.field.mean))
-        std = self._variance.to(observation).sqrt()
-        low, high = ((offset + (whole + half) * steps - center) / std for half in (-0.5, 0.5))
-        mean, variance = truncated_normal(low, high)
-        precision = (1 / variance - 1).clamp_min(1e-12)
-        return center + std * mean / variance / precision, precision / std.square()
-
-    def coefficients(self, images: Tensor) -> Tensor:
-        """Return A x, ``[N, 3, H, W] -> [N, 3 H W / 2]``."""
-        return _flat(*self._codec.transform(images))
-
-    def _transposed(self, coefficients: Tensor) -> Tensor:
-        height, width = self.field.height, self.field.width
-        luma, chroma = coefficients.split([height * width, height * width // 2], dim=1)
-        return self._codec.transpose(
-            luma.reshape(-1, 1, height, width), chroma.reshape(-1, 2, height // 2, width // 2)
-        )
+    def _within(self, images: Tensor, luma: Cells, chroma: Cells, rounds: int = _ROUNDS) -> Tensor:
+        """Clamp images to [0, 1] and their coefficients to the cells, until both hold."""
+        images = images.clamp(0, 1)
+        coefficients = self._codec.transform(images * _LEVELS, black=_GRAY)
+        moves = luma.inward(coefficients[0]), chroma.inward(coefficients[1])
+        far = torch.stack([move.abs().amax((1, 2, 3)) for move in moves]).amax(0) > _SETTLED
+        if rounds and far.any():
+            moved = images[far] + self._codec.inverse(*(move[far] for move in moves)) / _LEVELS
+            images[far] = self._within(moved, luma.rows(far), chroma.rows(far), rounds - 1)
+        return images
 
     @cached_property
     def _codec(self) -> JpegCodec:
         return JpegCodec(quality=self.quality, kind="aligned")
 
     @cached_property
-    def _variance(self) -> Tensor:
-        """The prior variance of every coefficient, ``[3 H W / 2]``; blocks are alike."""
-        small = Axes(self._covariance.color, *(self._block(m) for m in self._prior[1:]))
-        unit = torch.eye(384, dtype=torch.float64)
-        luma, chroma = unit.split([256, 128], dim=1)
-        waves = self._codec.transpose(luma.reshape(-1, 1, 16, 16), chroma.reshape(-1, 2, 8, 8))
-        variances = (waves * small(waves)).sum((1, 2, 3))
-        tall, wide = self.field.height // 16, self.field.width // 16
-        return _flat(
-            variances[:256].reshape(1, 1, 16, 16).repeat(1, 1, tall, wide),
-            variances[256:].reshape(1, 2, 8, 8).repeat(1, 1, tall, wide),
-        )[0]
-
-    @staticmethod
-    def _block(covariance: Tensor) -> Tensor:
-        return covariance[:16, :16]
+    def _luma(self) -> CellPosterior:
+        variance = self._variances[0]
+        row, column = (_in_blocks(factor) for factor in self._space)
+        steps, _ = self._codec.tables(*self._size, like=row)
+        return CellPosterior(variance * row, column, steps, self.sweeps)
 
     @cached_property
-    def _covariance(self) -> Axes:
-        return Axes(*self._prior)
+    def _luma_mean(self) -> Tensor:
+        """The prior mean of luma's coefficients, ``[H, W]``."""
+        gray = torch.full((1, 3, *self._size), self.field.mean * _LEVELS, dtype=torch.float64)
+        return self._codec.transform(gray, black=_GRAY)[0][0, 0]
 
     @cached_property
-    def _roots(self) -> Axes:
-        return Axes(*(torch.linalg.cholesky(covariance) for covariance in self._prior))
+    def _chroma(self) -> tuple[CellPosterior, CellPosterior]:
+        row, column = (_in_blocks(_halved(_halved(factor).T)) for factor in self._space)
+        _, steps = self._codec.tables(*self._size, like=row)
+        blue, red = (
+            CellPosterior(variance * row, column, steps, self.sweeps)
+            for variance in self._variances[1:]
+        )
+        return blue, red
+
+    @cached_property
+    def _chroma_roots(self) -> Axes:
+        row, column = (torch.linalg.cholesky(factor) for factor in self._space)
+        return Axes(self._variances[1:].sqrt().diag(), row, column)
+
+    @cached_property
+    def _chroma_gain(self) -> Axes:
+        """What a plane's means of 2x2 tell of it: S M^T (M S M^T)^-1, the same for both."""
+        row, column = (
+            _halved(factor).T @ torch.linalg.inv(_halved(_halved(factor).T))
+            for factor in self._space
+        )
+        return Axes(torch.eye(2, dtype=torch.float64), row, column)
+
+    @cached_property
+    def _variances(self) -> Tensor:
+        """Of luma and the two chroma planes, in squared levels, ``[3]``."""
+        weights = self._codec.luma_and_chroma
+        covariance: Tensor = weights @ self.field.color_covariance @ weights.T
+        return covariance.diagonal() * _LEVELS**2
 
     @property
-    def _prior(self) -> tuple[Tensor, Tensor, Tensor]:
-        field = self.field
-        return field.color_covariance, field.row_covariance, field.column_covariance
+    def _size(self) -> tuple[int, int]:
+        return self.field.height, self.field.width
+
+    @property
+    def _space(self) -> tuple[Tensor, Tensor]:
+        return self.field.row_covariance, self.field.column_covariance
 
 
-def truncated_normal(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance of a standard normal variable known to lie in [low, high].
-
-    Example:
-        >>> mean, variance = truncated_normal(torch.tensor(0.0), torch.tensor(torch.inf))
-        >>> round(float(mean), 4), round(float(variance), 4)
-        (0.7979, 0.3634)
-    """
-    mirrored = low + high < 0
-    near, far = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
-    log_tail = torch.special.log_ndtr(-near)
-    log_mass = log_tail + torch.log1p(-torch.exp(torch.special.log_ndtr(-far) - log_tail))
-    at_near, at_far = (torch.exp(_log_density(edge) - log_mass) for edge in (near, far))
-    mean = at_near - at_far
-    # The density vanishes at an infinite edge
-    edges = near * at_near - torch.where(far.isinf(), 0, far) * at_far
-    variance = (1 + edges - mean.square()).clamp_min(1e-6)
-    return torch.where(mirrored, -mean, mean), variance
+def _in_blocks(factor: Tensor) -> Tensor:
+    """Return rows' or columns' covariance of cosine coefficients, ``[n, n]``."""
+    return to_cosines(factor[None, None])[0, 0]
 
 
-def _log_density(value: Tensor) -> Tensor:
-    return -(value.square() + math.log(2 * math.pi)) / 2
-
-
-def _flat(luma: Tensor, chroma: Tensor) -> Tensor:
-    """Put planes ``[N, 1, H, W]`` or ``[H, W]``, and chroma's, in one row an image."""
-    if luma.ndim == 2:
-        return torch.cat([luma.flatten(), chroma.flatten().repeat(2)])
-    return torch.cat([luma.flatten(1), chroma.flatten(1)], dim=1)
+def _halved(matrix: Tensor) -> Tensor:
+    """Average each two rows."""
+    return (matrix[::2] + matrix[1::2]) / 2

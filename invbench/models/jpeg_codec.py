@@ -98,14 +98,17 @@ class JpegCodec:
         chroma = planes[:, 1:]
         aligned = self.kind == "aligned"
         chroma = functional.avg_pool2d(chroma, 2) if aligned else chroma[..., ::2, ::2]
-        return _blockwise(planes[:, :1] - black, _DCT), _blockwise(chroma, _DCT)
+        return to_cosines(planes[:, :1] - black), to_cosines(chroma)
 
-    def transpose(self, luma: Tensor, chroma: Tensor) -> Tensor:
-        """Apply the transpose of `transform`; for the aligned codec."""
-        chroma = _blockwise(chroma, _DCT.T) / 4
+    def inverse(self, luma: Tensor, chroma: Tensor, *, black: float = 0.0) -> Tensor:
+        """Return images ``[N, 3, H, W]`` of these coefficients, of which `transform` gives them."""
+        luma, chroma = to_pixels(luma), to_pixels(chroma)
         doubled = chroma.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
-        planes = torch.cat([_blockwise(luma, _DCT.T), doubled], dim=1)
-        return _mix(planes, tuple(zip(*self._matrices[0], strict=True)))
+        return self.colors(torch.cat([luma + black, doubled], dim=1))
+
+    def colors(self, planes: Tensor) -> Tensor:
+        """Mix luma and chroma ``[N, 3, H, W]`` to red, green and blue."""
+        return _mix(planes, self._matrices[1])
 
     def tables(self, height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the steps of all coefficients: ``[H, W]`` of luma, ``[H/2, W/2]`` of chroma."""
@@ -114,18 +117,22 @@ class JpegCodec:
 
     def decode(self, luma: Tensor, chroma: Tensor) -> Tensor:
         """Return the images ``[N, 3, H, W]`` of coefficients; they may leave [-1, 1]."""
-        tables = self._tables(luma)
-        luma, chroma = (
-            _blockwise(plane * _tiled(table, *plane.shape[-2:]), _DCT.T)
-            for plane, table in zip((luma, chroma), tables, strict=True)
+        luma_table, chroma_table = self._tables(luma)
+        images = self.inverse(
+            luma * _tiled(luma_table, *luma.shape[-2:]),
+            chroma * _tiled(chroma_table, *chroma.shape[-2:]),
+            black=128,
         )
-        doubled = chroma.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
-        planes = torch.cat([luma + 128, doubled], dim=1)
-        return _mix(planes, self._matrices[1]) / 255 * 2 - 1
+        return images / 255 * 2 - 1
 
     def project(self, images: Tensor) -> Tensor:
         """Return ``decode(encode(images))``."""
         return self.decode(*self.encode(images))
+
+    @property
+    def luma_and_chroma(self) -> Tensor:
+        """Return the weights of red, green and blue in luma and chroma, ``[3, 3]`` float64."""
+        return torch.tensor(self._matrices[0], dtype=torch.float64)
 
     @property
     def _matrices(self) -> tuple[_Matrix, _Matrix]:
@@ -133,6 +140,16 @@ class JpegCodec:
 
     def _tables(self, like: Tensor) -> Tensor:
         return quantization_tables(self.quality).to(like)
+
+
+def to_cosines(planes: Tensor) -> Tensor:
+    """Apply the orthonormal cosine transform to each 8x8 block of ``[N, C, H, W]``."""
+    return _blockwise(planes, _DCT)
+
+
+def to_pixels(planes: Tensor) -> Tensor:
+    """Undo `to_cosines`."""
+    return _blockwise(planes, _DCT.T)
 
 
 def _mix(planes: Tensor, matrix: _Matrix) -> Tensor:

@@ -35,7 +35,7 @@ class PhotographPrior:
     """A stationary Gaussian model of photographs, the same at all sizes.
 
     Attributes:
-        version: changes whenever a number does.
+        version: changes whenever a number or a sampler does.
         mean: of every value.
         std: of every value.
         length: correlation length, in sides of the image.
@@ -76,7 +76,7 @@ def has_reference(problem: Problem) -> bool:
     A linear function of which nothing else is known must have 4096 measurements at most.
     """
     if isinstance(problem.operator, PillowJpeg):
-        return True
+        return problem.operator.subsampling == "4:2:0"
     field = fitted_prior().field(*problem.size)
     return problem.linear is not None and is_tractable(problem.linear, field)
 
@@ -97,7 +97,7 @@ def reference_sampler(problem: Problem, prior: PhotographPrior | None = None) ->
         UnknownNameError: if there is no such sampler for the problem.
     """
     field, linear = (prior or fitted_prior()).field(*problem.size), problem.linear
-    if isinstance(problem.operator, PillowJpeg):
+    if isinstance(problem.operator, PillowJpeg) and problem.operator.subsampling == "4:2:0":
         return JpegPosterior(field, problem.operator.quality)
     if linear is None:
         raise UnknownNameError(f"no reference sampler for the operator {problem.operator.name}")

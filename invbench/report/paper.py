@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
 """The scores that the study reports, with the digits that they are shown with."""
 
+APART = "ddrm"
+"""The method whose published code inverts operators that are not the benchmark's."""
+
+PUBLISHED = "ddrm-published"
+"""Its name in a run in which it inverts the published operators, as the study's has to."""
+
 
 @dataclass(frozen=True)
 class PaperTable:
@@ -84,7 +90,9 @@ def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[s
     """Lay out, for each task, all models with our scores beside the study's, in Markdown.
 
     Below each table stand the rank correlations of the two, for each score that enough methods
-    have in both, and whether the study's claims hold here. LPIPS has the name that it was scored
+    have in both, and whether the study's claims hold here. DDRM counts for itself: correlations
+    are also told without it and, where a run has it, with `PUBLISHED` in its place. LPIPS has the
+    name that it was scored
     under; one of random weights is shown, and not correlated with the study's.
 
     Args:
@@ -106,12 +114,14 @@ def _table(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> 
         headings += [_heading(measured, score), f"{score} (paper)"]
     yield _row([*headings, "width", "coverage", "ideal"])
     yield _row(["---", *["---:"] * (len(headings) + 2)])
-    for model in paper.models:
+    published = [PUBLISHED] if f"{PUBLISHED}-{task}" in measured else []
+    for model in (*paper.models, *published):
         record = measured.get(f"{model}-{task}")
         cells = [model]
+        method = APART if model == PUBLISHED else model
         for score, digits in DIGITS.items():
             cells.append(_number(our_score(record, score), digits))
-            cells.append(_number(paper.value(model, task, score), digits, missing="absent"))
+            cells.append(_number(paper.value(method, task, score), digits, missing="absent"))
         ideal = record.interval.ideal_coverage if record and record.interval else None
         shown = (our_score(record, "width"), our_score(record, "coverage"), ideal)
         yield _row([*cells, *(_number(value, 3) for value in shown)])
@@ -129,18 +139,40 @@ def _agreements(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str
     yield "Rank correlations with the paper, and their 95 % intervals over photographs:"
     yield ""
     for score in DIGITS:
-        yield f"- {_heading(measured, score)}: {_correlation(measured, paper, task, score)}"
+        names = {model: model for model in paper.models}
+        told = _correlation(measured, paper, task, score, names)
+        yield f"- {_heading(measured, score)}: {told}"
+        if f"{APART}-{task}" not in measured or not told.startswith("Spearman"):
+            continue
+        others = {model: model for model in paper.models if model != APART}
+        yield f"  - without {APART}: {_correlation(measured, paper, task, score, others)}"
+        if f"{PUBLISHED}-{task}" in measured:
+            told = _correlation(measured, paper, task, score, names | {APART: PUBLISHED})
+            yield f"  - with {PUBLISHED} in its place: {told}"
 
 
 def _correlation(
-    measured: Mapping[str, CaseRecord], paper: PaperTable, task: str, score: str
+    measured: Mapping[str, CaseRecord],
+    paper: PaperTable,
+    task: str,
+    score: str,
+    names: Mapping[str, str],
 ) -> str:
+    """Tell how a score orders some methods here and there.
+
+    Args:
+        measured: records by case id.
+        paper: the study's values.
+        task: id.
+        score: name.
+        names: the study's method -> its name in the run.
+    """
     if score == "lpips" and RANDOM_LPIPS in _heading(measured, score):
         return "made with random weights, which is no LPIPS to be held against the paper's"
     pairs = [
         (record, ours, theirs)
-        for model in paper.models
-        if (record := measured.get(f"{model}-{task}"))
+        for model, name in names.items()
+        if (record := measured.get(f"{name}-{task}"))
         and (ours := our_score(record, score)) is not None
         and (theirs := paper.value(model, task, score)) is not None
     ]

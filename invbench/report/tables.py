@@ -47,6 +47,9 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
     is, and whether its sampler keeps the contract that all numbers rest on. Lines with what is to
     be said of single cases follow.
 
+    A task whose reference was not itself measured gets a line of what is known of the reference
+    from the skill, on the same images.
+
     An LPIPS made with other weights than the official ones is headed by its own name.
 
     Args:
@@ -55,8 +58,13 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
             has are named in a last line.
     """
     measured = [record for record in records if record.validity]
-    rows = [headings(records), *(case_row(record) for record in measured)]
+    rows = [
+        headings(records),
+        *(case_row(record) for record in measured),
+        *reference_rows(measured),
+    ]
     lines = _chosen_table(measured, columns) if columns else align(rows)
+    lines += world_table(measured)
     return lines + [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
 
 
@@ -165,6 +173,47 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         "-" if record.contract is None else _names(record.contract) or "kept",
         record.status,
     )
+
+
+def world_table(records: Sequence[CaseRecord]) -> list[str]:
+    """Lay out what samples of a known law differ by from exact ones; none for photographs."""
+    known = [record for record in records if record.world]
+    if not known:
+        return []
+    names = list(known[0].world)
+    rows = [("against exact samples", *(part for name in names for part in (name, "band", "")))]
+    for record in known:
+        cells = [
+            part
+            for one in record.world.values()
+            for part in (
+                _number(one.value, 3),
+                _band((one.low, one.high)),
+                "inside" if one.inside else "OUTSIDE",
+            )
+        ]
+        rows.append((record.case_id, *cells))
+    return align(rows)
+
+
+def reference_rows(records: Sequence[CaseRecord]) -> list[tuple[str, ...]]:
+    """Return the cells of the references that the records were held against and that have none."""
+    ids = {record.case_id for record in records}
+    rows = {}
+    for record in records:
+        name = f"reference-{record.identity.get('task', {}).get('name')}"
+        if record.reference and name not in ids:
+            interval = record.interval
+            cells = {
+                "case": name,
+                "psnr": _number(record.reference.get("psnr"), 2),
+                "coverage": _number(record.reference.get("coverage"), 3),
+                "ideal": _number(interval.ideal_coverage if interval else None, 3),
+                "skill": _signed(0.0),
+                "verdict": "reference",
+            }
+            rows[name] = tuple(cells.get(heading, "-") for heading in HEADINGS)
+    return list(rows.values())
 
 
 def _psnr(record: CaseRecord) -> str:

@@ -13,6 +13,7 @@ from invbench.runs.measurements import (
     NoiseFitRecord,
     SkillRecord,
     ThroughputRecord,
+    WorldRecord,
 )
 from invbench.runs.merging import conflicts, merge
 from invbench.runs.plain_json import finite
@@ -49,6 +50,7 @@ __all__ = [
     "ThroughputRecord",
     "TimingCase",
     "TimingRecord",
+    "WorldRecord",
     "build",
     "conflicts",
     "finite",

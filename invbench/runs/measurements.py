@@ -133,6 +133,26 @@ class SkillRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorldRecord:
+    """A number that says how far samples are from exact ones, where these are known.
+
+    Attributes:
+        value: of the samples.
+        low: lower end of the band in which exact samples' lies.
+        high: its upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def inside(self) -> bool:
+        """Tell whether exact samples might have given it."""
+        return self.low <= self.value <= self.high
+
+
+@dataclass(frozen=True, kw_only=True)
 class ThroughputRecord:
     """How fast a case sampled.
 

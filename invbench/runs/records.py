@@ -20,6 +20,7 @@ from invbench.runs.measurements import (  # noqa: TC001  readers ask for the typ
     NoiseFitRecord,
     SkillRecord,
     ThroughputRecord,
+    WorldRecord,
 )
 from invbench.runs.plain_json import canonical_json, finite
 from invbench.runs.typed_json import build, parse
@@ -99,8 +100,14 @@ class CaseRecord:
             chi-squared from 1: more likeness to a noisy observation would be no better.
         noise_fit: chi-squared, where the task has noise.
         target: name -> scores against the target: each metric's mean over samples, "_of_mean" that
-            of the samples' mean, "_best" that of the best sample, and "diversity".
+            of the samples' mean, "_best" that of the best sample; and
+            "diversity", how much nearer the best sample of each pixel comes than the best sample,
+            by squared errors.
         skill: "crps" and "energy" -> how much better than the reference sampler's.
+        reference: what the reference sampler reaches on the same images, means over them: "psnr",
+            "coverage" and "crps".
+        world: where images are draws of a known law, "bias", "spread", "coverage" and
+            "sliced_wasserstein" of the samples, each beside the band of exact samples.
         interval: intervals, if they were measured.
         calibration: what the intervals say of the samples' spread.
         contract: what the sampler does against its contract; null if nobody looked.
@@ -118,6 +125,8 @@ class CaseRecord:
     noise_fit: NoiseFitRecord | None = None
     target: Mapping[str, MetricRecord] = field(default_factory=dict)
     skill: Mapping[str, SkillRecord] = field(default_factory=dict)
+    reference: Mapping[str, float] = field(default_factory=dict)
+    world: Mapping[str, WorldRecord] = field(default_factory=dict)
     interval: IntervalRecord | None = None
     calibration: CalibrationVerdict | None = None
     contract: tuple[Breach, ...] | None = None

@@ -75,6 +75,12 @@ class Options:
         type=Path,
         metavar="DIR",
     )
+    world: str | None = _option(
+        "replace photographs by draws of a known law, and hand samplers of your own its exact "
+        "denoiser: gaussian or mixture; tasks with a linear twin, so not decompression",
+        default=None,
+        choices=("gaussian", "mixture"),
+    )
     sampler: list[str] = _option(
         "add a sampler of your own; factory(problem, device) returns it; or one that an installed "
         "package offers, by its name; repeatable",

@@ -38,6 +38,7 @@ from invbench.suite.own_samplers import OwnSampler, read_samplers
 from invbench.suite.own_tasks import read_tasks
 from invbench.suite.places import suite_folder
 from invbench.suite.shard import Shard
+from invbench.worlds import SOLVERS, World, get_world, targets_of
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
 
@@ -100,28 +101,54 @@ class Suite:
 
     @cached_property
     def tasks(self) -> Mapping[str, Task]:
-        """The tasks of the run by name: those that the user chose, or the study's three."""
-        return read_tasks(self.options.task)
+        """The tasks of the run by name: those that the user chose, or the study's three.
+
+        Raises:
+            InvalidOptionError: if a world knows the answer of none of them.
+        """
+        chosen = read_tasks(self.options.task)
+        if self.world is None:
+            return chosen
+        known = self.world.tasks({name: (task, self._size(task)) for name, task in chosen.items()})
+        if not known:
+            raise InvalidOptionError(
+                f"--world {self.world.name} knows the answer of none of {', '.join(chosen)}; "
+                "choose reductions (sr2 to sr16) or colorization, without noise of their own"
+            )
+        return known
+
+    @cached_property
+    def world(self) -> World | None:
+        """The world that takes the place of photographs, if one does."""
+        if self.options.world and self.options.data:
+            raise InvalidOptionError("--world replaces the photographs of --data; choose one")
+        return get_world(self.options.world) if self.options.world else None
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The methods on what they were trained for, the reference and own samplers on all tasks.
 
+        In a world its solvers take the place of methods and reference.
+
         Raises:
             UnknownNameError: if two cases have one id, as ``a-b`` on ``c`` and ``a`` on ``b-c``.
         """
-        trained = [case for case in CASES if case.task in self.tasks]
-        references = [
-            Case(REFERENCE, name) for name in self.tasks if has_reference(self.problem(name))
-        ]
         own = [Case(name, task) for name in self.own for task in self.tasks]
-        cases = (*trained, *references, *own)
+        cases = (*self._cases_of_ours, *own)
         if twice := [name for name, n in Counter(case.id for case in cases).items() if n > 1]:
             raise UnknownNameError(
                 f"{', '.join(twice)} would be the id of two cases; give a sampler or task "
                 "another name"
             )
         return cases
+
+    @property
+    def _cases_of_ours(self) -> list[Case]:
+        if self.world:
+            return [Case(name, task) for name in SOLVERS for task in self.tasks]
+        trained = [case for case in CASES if case.task in self.tasks]
+        tasks = [name for name in self.tasks if has_reference(self.problem(name))]
+        return trained + [Case(REFERENCE, name) for name in tasks]
 
     @cached_property
     def shard(self) -> Shard:
@@ -146,6 +173,8 @@ class Suite:
             UnknownNameError: if the run has no such task.
         """
         size = self.size(task)
+        if self.world:
+            return self.world.problem(self.tasks[task], size)
         return self.tasks[task].problem((size, size))
 
     def size(self, task: str) -> int:
@@ -156,8 +185,10 @@ class Suite:
         """
         if task not in self.tasks:
             raise UnknownNameError.among("task", task, self.tasks)
-        profile = self.profile
-        return profile.sizes.get(task) or self.tasks[task].size or profile.size
+        return self._size(self.tasks[task])
+
+    def _size(self, task: Task) -> int:
+        return self.profile.sizes.get(task.name) or task.size or self.profile.size
 
     def data_set(self, task: str) -> DataSet:
         """Return the targets of a task: the user's photographs, or the embedded ones.
@@ -167,6 +198,8 @@ class Suite:
             EmptyFolderError, UnreadableImageError: see `data.folder.folder_photos`.
         """
         folder, size = self.options.data, self.size(task)
+        if self.world:
+            return targets_of(self.world, size, self.profile.n_images)
         if folder is not None:
             own = folder / task
             return read_data_set(own if own.is_dir() else folder, size, self.options.images)
@@ -187,6 +220,9 @@ class Suite:
         """
         if case.model in self.own:
             return self.own[case.model].subject(self.problem(case.task), self.device)
+        if self.world:
+            sampler = SOLVERS[case.model](self.world, self.problem(case.task))
+            return Subject(sampler, Facts(source=f"invbench.worlds:SOLVERS[{case.model!r}]"))
         if case.model == REFERENCE:
             return reference_subject(self.problem(case.task))
         method, configuration = get_method(case.model), self.profile.configuration
@@ -226,6 +262,7 @@ class Suite:
             reference=reference_scores(task, data, self.settings),
             settings=self.settings,
             metrics=self.metrics,
+            world=self.world,
         )
 
     @property

@@ -56,6 +56,10 @@ def test_the_reference_is_scored_as_anyone_else():
         assert evaluation.scores[f"reference_{name}"] == pytest.approx(found.scores[name])
         skill = evaluation.record.skill[name]
         assert (skill.value, skill.low, skill.high) == pytest.approx((0, 0, 0), abs=1e-9)
+    record = evaluation.record
+    expected = record.validity["psnr"].mean, record.interval.coverage, own["crps"].mean()
+    assert tuple(record.reference.values()) == pytest.approx(expected)
+    assert list(record.reference) == ["psnr", "coverage", "crps"]
     assert reference_scores(TASK, DATA, SETTINGS) is found
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gate_records import CASES, metric, record, row_of, snapshot, with_record
+from run_records import case_record
 
 from invbench.exit_codes import ExitCode
 from invbench.gate import MIN_PHOTOGRAPHS, TOLERANCES, Verdict, compare
@@ -116,6 +117,26 @@ class TestVerdicts:
         assert found["winkler"].values == (0.1, 0.2)
         assert not found["winkler"].higher_is_better
         assert "winkler" not in scores(record())
+
+    def test_worse_samples_are_a_regression_though_as_valid_and_as_wide(self):
+        """Say colours that are spread as they should be, and wrong."""
+
+        def scored(record, crps):
+            skill = replace(
+                case_record().skill["crps"],
+                per_image=tuple(crps + 0.002 * np.sin(np.arange(16))),
+                reference_per_image=(0.08,) * 16,
+            )
+            return replace(record, skill={"crps": skill})
+
+        before = snapshot("a", [scored(record(), 0.06)])
+        report = compare(before, snapshot("b", [scored(retrained(), 0.07)]))
+        (found,) = report.losses
+        assert (found.verdict, found.metric) == (Verdict.REGRESSED, "crps")
+        better = compare(before, snapshot("b", [scored(retrained(), 0.05)]))
+        assert row_of(better, metric="crps").verdict is Verdict.IMPROVED
+        same = compare(before, snapshot("b", [scored(retrained(), 0.0601)]))
+        assert row_of(same, metric="crps").verdict is Verdict.NO_WORSE
 
 
 class TestBothTests:

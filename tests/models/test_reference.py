@@ -8,16 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from scipy.fft import dctn
-from scipy.stats import truncnorm
 
 from invbench.data.synthetic import GaussianField
 from invbench.errors import DidNotConvergeError, UnknownNameError
 from invbench.images import from_uint8, to_uint8
-from invbench.models.jpeg_cells import truncated_normal
-from invbench.models.reference import fitted_prior, reference_sampler
+from invbench.models.reference import fitted_prior, has_reference, reference_sampler
 from invbench.operators import PillowJpeg, conjugate_gradients
-from invbench.operators.jpeg import quantization_tables
 from invbench.problems import find_task
 from invbench.seeding import generator
 from invbench.uncertainty import role_coverage, role_test
@@ -66,87 +62,18 @@ def test_of_a_linear_twin_equals_dense_matrices(name):
     np.testing.assert_allclose(part @ covariance() @ part.T, expected, atol=1e-6)
 
 
-@cache
-def jpeg_matrix():
-    """Return ``[384, 768]``: JFIF's colours, chroma in means of 2x2, DCT of 8x8."""
-    rows = []
-    for image in np.eye(VALUES).reshape(VALUES, 3, SIDE, SIDE):
-        r, g, b = image
-        y = 0.299 * r + 0.587 * g + 0.114 * b
-        chroma = ((b - y) / 1.772, (r - y) / 1.402)
-        planes = [y, *(c.reshape(SIDE // 2, 2, SIDE // 2, 2).mean((1, 3)) for c in chroma)]
-        for plane in planes:
-            for i in range(0, len(plane), 8):
-                for j in range(0, len(plane), 8):
-                    block = plane[i : i + 8, j : j + 8]
-                    plane[i : i + 8, j : j + 8] = dctn(block, norm="ortho")
-        rows.append(np.concatenate([plane.ravel() for plane in planes]))
-    return np.array(rows).T
-
-
 def observed(quality):
     target = from_uint8(to_uint8(torch.rand((1, 3, SIDE, SIDE), generator=generator(0))))
     return PillowJpeg(quality)(target)
 
 
 class TestJpeg:
-    @pytest.mark.parametrize("quality", [1, 30])
-    def test_equals_dense_matrices(self, quality):
-        sampler = replace(reference_sampler(problem(f"jpeg{quality}")), tolerance=1e-12)
-        target, weight = sampler.sites(observed(quality).double())
-        matrix = jpeg_matrix()
-        gain, expected = dense_posterior(matrix, 1 / weight[0].numpy())
-        center = np.full(VALUES, PRIOR.mean)
-        mean = center + gain @ (target[0].numpy() - matrix @ center)
-        np.testing.assert_allclose(sampler.mean(observed(quality)).flatten(), mean, atol=1e-6)
-
-        zero = torch.zeros_like(weight)
-        of_images = sampler.correction(basis(), zero, weight, zero.expand(VALUES, -1))
-        part = np.eye(VALUES) + of_images.flatten(1).T.numpy()
-        errors = torch.eye(weight.shape[1], dtype=torch.float64)
-        blank = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64).expand(len(errors), -1, -1, -1)
-        of_errors = sampler.correction(blank, zero, weight, errors).flatten(1).T.numpy()
-        found = part @ covariance() @ part.T + of_errors @ of_errors.T
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-    @pytest.mark.parametrize("quality", [1, 30])
-    def test_a_site_gives_its_coefficient_the_moments_of_its_cell(self, quality):
-        sampler = reference_sampler(problem(f"jpeg{quality}"))
-        target, weight = (site[0].numpy() for site in sampler.sites(observed(quality).double()))
-        matrix = jpeg_matrix()
-        variance = np.diag(matrix @ covariance() @ matrix.T)
-        mean = matrix @ np.full(VALUES, PRIOR.mean)
-        luma, chroma = quantization_tables(quality).double().numpy() / 255
-        steps = np.concatenate([np.tile(luma, (2, 2)).ravel(), chroma.ravel(), chroma.ravel()])
-        levels = matrix @ observed(quality).double().flatten().numpy()
-        levels -= matrix @ np.full(VALUES, 128 / 255)
-        black = matrix @ np.full(VALUES, 128 / 255)
-        whole = np.round(levels / steps)
-        edges = [(black + (whole + h) * steps - mean) / variance**0.5 for h in (-0.5, 0.5)]
-        cell = truncnorm(*edges, loc=mean, scale=variance**0.5)
-        told = weight > 1e-3 / variance  # of the others a cell says nothing
-        assert told.mean() > 0.05
-        precision = weight + 1 / variance
-        posterior_mean = (weight * target + mean / variance) / precision
-        np.testing.assert_allclose(posterior_mean[told], cell.mean()[told], atol=1e-5)
-        np.testing.assert_allclose(1 / precision[told], cell.var()[told], rtol=1e-4)
-
     def test_a_sample_is_the_same_in_any_batch(self):
         sampler = reference_sampler(problem("jpeg1"))
         y = observed(1)
         both = sampler(y.expand(2, -1, -1, -1), [generator(1), generator(2)])
         alone = sampler(y, [generator(2)])
         torch.testing.assert_close(both[1:], alone, atol=1e-6, rtol=0)
-
-
-class TestTruncatedNormal:
-    def test_equals_scipys(self):
-        low = np.array([-1.0, 0.5, -9.0, 7.0, -0.1, -30.0])
-        high = np.array([2.0, 0.6, -8.0, np.inf, 0.1, -20.0])
-        mean, variance = truncated_normal(torch.tensor(low), torch.tensor(high))
-        expected = truncnorm.stats(low, high, moments="mv")
-        np.testing.assert_allclose(mean, expected[0], atol=1e-9)
-        np.testing.assert_allclose(variance, expected[1], rtol=1e-3, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +107,12 @@ class TestPrior:
     def test_a_field_without_an_exponent_is_as_it_was(self):
         field = GaussianField(4, 4, length=2.0)
         assert field.row_covariance[0, 3].item() == pytest.approx(np.exp(-1.5))
+
+    def test_chroma_at_full_size_is_refused_by_name(self):
+        asked = replace(problem("jpeg1"), operator=PillowJpeg(1, "4:4:4"))
+        assert not has_reference(asked)
+        with pytest.raises(UnknownNameError, match="no reference sampler"):
+            reference_sampler(asked)
 
     def test_other_operators_are_refused_by_name(self):
         class Unknown:

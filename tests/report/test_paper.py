@@ -127,6 +127,33 @@ class TestReport:
         assert said in lines
 
 
+class TestDdrmApart:
+    """It inverts the benchmark's operator here and others in the study."""
+
+    TABLE = PaperTable(
+        ("a", "b", "c", "d", "ddrm"),
+        ("sr16",),
+        {f"{m}-sr16": {"psnr": 20.0 + k} for k, m in enumerate(("ddrm", "a", "b", "c", "d"))},
+    )
+
+    def lines(self, *more):
+        plain = (case_record(f"{m}-sr16", psnr=20.0 + k) for k, m in enumerate("abcd"))
+        return paper_report(by_id(*plain, case_record("ddrm-sr16", psnr=55.0), *more), self.TABLE)
+
+    def test_orders_are_told_with_it_and_without(self):
+        lines = self.lines()
+        start = lines.index("- psnr: Spearman's rho 0.00, Kendall's tau 0.20, over 5 models")
+        said = "  - without ddrm: Spearman's rho 1.00, Kendall's tau 1.00, over 4 models"
+        assert lines[start + 1] == said
+        assert not any("ddrm-published" in line for line in lines)
+
+    def test_the_published_operator_has_a_row_and_takes_its_place_in_the_orders(self):
+        lines = self.lines(case_record("ddrm-published-sr16", psnr=19.0))
+        assert any(line.startswith("| ddrm-published | 19.00 | 20.00 |") for line in lines)
+        place = "  - with ddrm-published in its place: Spearman's rho 1.00, Kendall's tau 1.00"
+        assert any(line.startswith(place) for line in lines)
+
+
 class TestVerb:
     def test_prints_all_cases_of_a_run_and_what_holds(self, tmp_path, capsys, monkeypatch):
         folder = write_run(tmp_path / "run", [case_record("ddrm-sr16", psnr=31.25)])

@@ -58,6 +58,17 @@ def test_each_verdict_has_a_column_and_what_changed_a_line(changes, column, cell
     assert note in lines[0] if note else not lines
 
 
+def test_a_reference_that_was_not_selected_has_a_line_of_what_is_known_of_it():
+    known = {"psnr": 44.81, "coverage": 0.847, "crps": 0.08}
+    records = [case_record(reference=known), case_record("cimle-sr16", reference=known)]
+    *_, last = run_table(records)
+    assert last.split()[:3] == ["reference-sr16", "44.81", "-"]
+    assert last.split()[4:8] == ["0.847", "0.810", "-", "+0.00"]
+    assert last.split()[-1] == "reference"
+    measured = [*records, case_record("reference-sr16", reference=known)]
+    assert len(run_table(measured)) == 4
+
+
 def test_columns_can_be_chosen_and_unknown_ones_are_named():
     lines = run_table([case_record()], ["crps_skill", "target_psnr_best", "nfe", "fid"])
     assert lines[0].split() == ["case", "crps_skill", "target_psnr_best", "nfe", "fid", "verdict"]
