@@ -99,6 +99,7 @@ def score_image(
     target: Tensor | None = None,
     other: Tensor | None = None,
     rule: Rule = "linear",
+    n_samples: int | None = None,
 ) -> ImageScores:
     """Score the samples of one image.
 
@@ -110,6 +111,8 @@ def score_image(
         target: ``[3, H, W]`` in [0, 1]; without it there is no coverage.
         other: another photograph of the target's size, for TARP.
         rule: of the interval's quantiles; `weibull` needs 19 samples.
+        n_samples: how many of the first samples intervals and all that is said of spread are made
+            from; all by default. Scores of single samples are those of all.
 
     Raises:
         InvalidImagesError: if reobservations do not have the observation's shape.
@@ -126,12 +129,15 @@ def score_image(
         n_nonfinite[metric.name] = int((~torch.isfinite(scores)).sum())
         capped = scores.clamp(max=SCORE_CAPS.get(metric.name, torch.inf))
         validity[metric.name] = capped.double().cpu().numpy()
+    found = ImageScores(validity, n_nonfinite)
+    if target is not None:
+        found = replace(found, target=against_target(samples, target, metrics))
+    samples, reobservations = samples[:n_samples], reobservations[:n_samples]
     if len(samples) < 2:
-        return ImageScores(validity, n_nonfinite)
+        return found
     intervals = interval(samples, level=LEVEL, rule=rule)
-    found = ImageScores(
-        validity,
-        n_nonfinite,
+    found = replace(
+        found,
         width=float(mean_length(intervals)),
         null_space_width=float(null_space_width(reobservations, level=LEVEL, rule=rule)),
         duplicate_fraction=float(duplicate_fraction(samples)),
@@ -140,7 +146,6 @@ def score_image(
         return found
     if other is not None:
         found = replace(found, tarp=float(tarp_fractions(samples, target, other)))
-    found = replace(found, target=against_target(samples, target, metrics))
     return _with_target(found, samples, target, intervals)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from invbench.report.shared import shared_tables
 from invbench.report.spreadsheet import numbers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from invbench.runs import Breach, CalibrationVerdict, CaseRecord, ThroughputRecord
 
@@ -51,12 +52,17 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
     measured = [record for record in records if record.validity]
     rows = [headings(records), *(case_row(record) for record in measured)]
     lines = _chosen_table(measured, columns) if columns else align(rows)
-    return lines + [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
+    lines += [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
+    for table in shared_tables(records):
+        lines += ["", table.title, *align([table.headings, *table.rows])]
+    return lines
 
 
 def notes(record: CaseRecord) -> list[str]:
     """Say what the cells of a case leave open: what breaches were seen, and what changed."""
-    said = [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
+    said = [f"not scored: {what}" for what in record.left_out]
+    said += record.remarks
+    said += [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
     spread, speed = record.calibration, record.throughput
     if spread and spread.expected not in (None, spread.verdict):
         said.append(
@@ -97,16 +103,6 @@ def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
     return tuple(names.pop() if len(names) == 1 and h == "lpips" else h for h in HEADINGS)
 
 
-def disk_table(means: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """Lay out a line for each model, with the mean of every score."""
-    columns = list(dict.fromkeys(name for scores in means.values() for name in scores))
-    rows = [
-        (model, *(_number(scores.get(name), 4) for name in columns))
-        for model, scores in means.items()
-    ]
-    return align([("model", *columns), *rows])
-
-
 def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Align columns: the first to the left, all others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
@@ -134,7 +130,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(interval.ideal_coverage if interval else None, 3),
         _band(interval.coverage_band if interval else None),
         _signed(record.skill["crps"].value if "crps" in record.skill else None),
-        _number(interval.mean_width if interval else None, 3),
+        _number(_width(record), 3),
         _number(speed.samples_per_second if speed else None, 1),
         _first_call(speed),
         ("kept" if kept else "broken") if record.checks else "none",
@@ -142,6 +138,12 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         "-" if record.contract is None else _names(record.contract) or "kept",
         record.status,
     )
+
+
+def _width(record: CaseRecord) -> float | None:
+    if record.interval:
+        return record.interval.mean_width
+    return record.spread["width"].mean if "width" in record.spread else None
 
 
 def _psnr(record: CaseRecord) -> str:

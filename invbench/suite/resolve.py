@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from invbench.data.folder import Grouping
     from invbench.metrics import Metric
     from invbench.metrics.weights import Net
     from invbench.problems import Profile
@@ -152,19 +153,29 @@ class Suite:
     def data_set(self, task: str) -> DataSet:
         """Return the targets of a task: the user's photographs, or the embedded ones.
 
+        Of the user's there are as many as the profile has images, or fewer.
+
         Raises:
-            MissingDataError: if the profile needs a folder of photographs and none was given.
+            MissingDataError: if the profile needs a folder of photographs and none was given, or
+                there are fewer images in it than the user asked for.
             EmptyFolderError, UnreadableImageError: see `data.folder.folder_photos`.
         """
-        folder, size = self.options.data, self.profile.sizes[task]
-        if folder is not None:
-            own = folder / task
-            return read_data_set(own if own.is_dir() else folder, size, self.options.images)
-        if not self.profile.embedded:
+        folder, size, count = self.options.data, self.profile.sizes[task], self.profile.n_images
+        if folder is None:
+            if not self.profile.embedded:
+                raise MissingDataError(
+                    f"profile {self.profile.name} has no data of its own; give --data"
+                )
+            return read_data_set(None, size, count)
+        own = folder / task
+        data = read_data_set(
+            own if own.is_dir() else folder, size, count, groups=self.options.groups
+        )
+        if self.options.images and len(data.photos) < self.options.images:
             raise MissingDataError(
-                f"profile {self.profile.name} has no data of its own; give --data"
+                f"{folder}: {len(data.photos)} images, {self.options.images} are asked for"
             )
-        return read_data_set(None, size, self.profile.n_images)
+        return data
 
     def subject(self, case: Case) -> Subject:
         """Build a case's sampler, and say what it is.
@@ -249,14 +260,17 @@ def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tu
 
 
 @lru_cache(maxsize=len(TASKS))  # the models of a task share its photographs
-def read_data_set(folder: Path | None, size: int, count: int | None) -> DataSet:
+def read_data_set(
+    folder: Path | None, size: int, count: int | None, *, groups: Grouping = "image"
+) -> DataSet:
     """Read photographs as ``size`` x ``size`` targets.
 
     Args:
         folder: holds the photographs; without one they are the embedded ones.
         size: side of the targets, in pixels.
-        count: how many; all by default.
+        count: how many, of a folder's at most; all by default.
+        groups: see `data.folder.folder_photos`.
     """
     if folder is None:
         return DataSet(EMBEDDED, embedded_photos(size, count))
-    return DataSet(folder.name, folder_photos(folder, size, count))
+    return DataSet(folder.name, folder_photos(folder, size, count, groups=groups))
