@@ -16,6 +16,7 @@ from invbench.verbs import (  # `list` is named after its verb
     limits,
     list,  # noqa: A004
     merge,
+    observe,
     paper,
     rank,
     report,
@@ -34,6 +35,7 @@ VERBS = (
     list,
     train,
     import_checkpoint,
+    observe,
     score,
     time,
     merge,

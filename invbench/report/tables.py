@@ -60,7 +60,7 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
 
 def notes(record: CaseRecord) -> list[str]:
     """Say what the cells of a case leave open: what breaches were seen, and what changed."""
-    said = [f"not scored: {what}" for what in record.left_out]
+    said = not_scored(record)
     said += record.remarks
     said += [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
     spread, speed = record.calibration, record.throughput
@@ -75,6 +75,15 @@ def notes(record: CaseRecord) -> list[str]:
             "results are kept; samples/s is of new ones"
         )
     return said
+
+
+def not_scored(record: CaseRecord) -> list[str]:
+    """Say what was left out, once for each reason."""
+    places: dict[str, list[str]] = {}
+    for what in record.left_out:
+        where, _, reason = what.partition(": ")
+        places.setdefault(reason, []).append(where)
+    return [f"not scored: {', '.join(names)}: {reason}" for reason, names in places.items()]
 
 
 def _chosen_table(records: Sequence[CaseRecord], columns: Sequence[str]) -> list[str]:

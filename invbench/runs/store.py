@@ -63,8 +63,9 @@ class RunStore:
         stored = [path for path in self._files() if path.is_file()]
         if stored and not (resume or fresh):
             raise ExistingRunError(
-                f"{self.folder}: holds {len(stored)} files of a run; continue it with "
-                "--invbench-resume, delete it with --invbench-fresh, or name another folder"
+                f"{self.folder}: holds {len(stored)} files of a run; name another folder, delete "
+                "the run with --fresh (in pytest --invbench-fresh), or continue it there with "
+                "--invbench-resume"
             )
         for folder in (self.folder, self.folder / "cases", self.folder / "scores"):
             probe = folder / ".probe"

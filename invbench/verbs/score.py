@@ -81,11 +81,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def lines(records: Sequence[CaseRecord]) -> list[str]:
     """Lay out what was scored; below it what was not, also of models of which nothing was."""
-    from invbench.report import numbers_of, run_table
+    from invbench.report import not_scored, numbers_of, run_table
 
     names = dict.fromkeys(name for record in records for name in numbers_of(record))
     shown = [n for n in names if n in COLUMNS or (n.startswith("lpips") and "stderr" not in n)]
-    nothing = [
-        f"{r.case_id}: not scored: {what}" for r in records if not r.validity for what in r.left_out
-    ]
+    failed = [record for record in records if not record.validity]
+    nothing = [f"{record.case_id}: {text}" for record in failed for text in not_scored(record)]
     return run_table(records, shown or ["psnr"]) + nothing
