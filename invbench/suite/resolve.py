@@ -16,6 +16,7 @@ from invbench.errors import (
     MissingCheckpointError,
     MissingDataError,
     RandomLpipsWarning,
+    UnknownNameError,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.machine import forbid_tf32, keep_freed_memory, resolve_device
@@ -206,10 +207,21 @@ class Suite:
         )
         return Subject(sampler, facts)
 
-    def trained_subjects(self, task: str) -> dict[str, Subject]:
-        """Build the samplers of all methods that have weights for a task, by model id."""
+    def subjects(self, task: str, models: Sequence[str] | None = None) -> dict[str, Subject]:
+        """Build the samplers of a task, by name: of the methods that have weights, and one's own.
+
+        Args:
+            task: id.
+            models: names; all by default.
+
+        Raises:
+            UnknownNameError: if there is no model or sampler of a name.
+        """
+        known = (*MODELS, *self.own)
         subjects = {}
-        for model in MODELS:
+        for model in known if models is None else models:
+            if model not in known:
+                raise UnknownNameError.among("model", model, known)
             with suppress(MissingCheckpointError):
                 subjects[model] = self.subject(Case(model, task))
         return subjects

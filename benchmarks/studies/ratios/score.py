@@ -4,8 +4,8 @@ Both read samples from PNG files, reobserve them and score PSNR, SSIM and LPIPS.
 what one writes by hand: Pillow for the operator, scikit-image and the package's LPIPS, with the
 same weights, pair by pair. `invbench score` runs as its command line does and also computes
 intervals' widths, the spread of reobservations, duplicates and digests, and stores a run. Its
-clock includes the loading of LPIPS, the reference's does not. The two take turns; a ratio is the median over
-rounds, with its range. The scores of both are compared.
+clock includes the loading of LPIPS, the reference's does not. The two take turns; a ratio is the
+median over rounds, with its range. The scores of both are compared.
 
     OMP_NUM_THREADS=1 python benchmarks/studies/ratios/score.py [--images 8] [--samples 50]
 """
