@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from invbench.errors import UnreadableImageError
 from invbench.files import atomic_write
@@ -110,8 +110,10 @@ def _decode(path: Path) -> Image.Image:
 def _open(path: Path, stream: io.BufferedReader) -> Image.Image:
     try:
         return Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(f"{path}: cannot be read as {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
-        raise _too_large(path, str(error)) from error
+        raise _too_large(path, "declares far too many pixels") from error
 
 
 def _refuse(path: Path, image: Image.Image, header: bytes) -> None:

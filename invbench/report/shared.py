@@ -69,13 +69,8 @@ def _table(task: str, records: Sequence[CaseRecord]) -> SharedTable:
 
 
 def _columns(record: CaseRecord) -> Iterator[tuple[str, Sequence[float | None]]]:
-    """Yield every score that a record has image by image, the first metric of validity first."""
-    metrics = (
-        *record.validity.items(),
-        *record.spread.items(),
-        *((f"target_{name}", metric) for name, metric in record.target.items()),
-    )
-    for name, metric in metrics:
+    """Yield the main scores that a record has image by image, the first metric of validity first."""
+    for name, metric in (*record.validity.items(), *record.spread.items()):
         yield name, metric.per_image
     if record.interval:
         yield "coverage", record.interval.coverage_per_image
