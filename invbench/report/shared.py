@@ -69,7 +69,7 @@ def _table(task: str, records: Sequence[CaseRecord]) -> SharedTable:
 
 
 def _columns(record: CaseRecord) -> Iterator[tuple[str, Sequence[float | None]]]:
-    """Yield the main scores that a record has image by image, the first metric of validity first."""
+    """Yield the main scores that are there image by image, the first of validity first."""
     for name, metric in (*record.validity.items(), *record.spread.items()):
         yield name, metric.per_image
     if record.interval:
