@@ -16,6 +16,7 @@ from invbench.verbs import (  # `list` is named after its verb
     limits,
     list,  # noqa: A004
     merge,
+    observe,
     paper,
     rank,
     report,
@@ -36,6 +37,7 @@ VERBS = (
     run,
     train,
     import_checkpoint,
+    observe,
     score,
     time,
     merge,

@@ -100,6 +100,10 @@ class DidNotConvergeError(InvbenchError, ArithmeticError):
     """An iteration ended before it had reached its tolerance."""
 
 
+class FolderWarning(UserWarning):
+    """Not every image of a folder is used, or links were followed to some."""
+
+
 class ResumeWarning(UserWarning):
     """Something stored by an earlier session could not be used."""
 

@@ -41,7 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the options into a session; nothing is loaded yet."""
-    config.addinivalue_line("filterwarnings", "default::invbench.errors.ResumeWarning")
+    for warning in ("ResumeWarning", "FolderWarning"):
+        config.addinivalue_line("filterwarnings", f"default::invbench.errors.{warning}")
     chosen = {
         option.name: config.getoption(PREFIX + option.name.replace("_", "-"))
         for option in fields(Options)

@@ -2,51 +2,85 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
 from invbench.data import Photo
-from invbench.errors import EmptyFolderError, MissingDataError, UnreadableImageError
-from invbench.images import IMAGE_SUFFIXES, read_image
+from invbench.errors import (
+    EmptyFolderError,
+    FolderWarning,
+    UnreadableImageError,
+)
+from invbench.images import Flaw, find_images, read_image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
 
+Grouping = Literal["image", "folder"]
 
-def folder_photos(folder: Path, size: int, count: int | None = None) -> list[Photo]:
-    """Read the images below a folder as ``size`` x ``size`` targets, sorted by path.
+
+def folder_photos(
+    folder: Path, size: int, count: int | None = None, *, groups: Grouping = "image"
+) -> list[Photo]:
+    """Read the images below a folder as ``size`` x ``size`` targets, in order of their paths.
 
     Each image is cut to its largest centred square and reduced with Pillow's LANCZOS filter; a
     square image of the right size is used unchanged. Its id is its path below the folder without
-    the suffix. Its group is its sub-folder; an image in no sub-folder is a group of its own.
+    the suffix. See `images.find_images` for what counts as an image.
+
+    Args:
+        folder: of photographs.
+        size: of the targets, in pixels.
+        count: how many at most; all by default. No file is read after these.
+        groups: whether each image is a photograph of its own, or those of a sub-folder are one.
 
     Raises:
         EmptyFolderError: if there is no image.
-        MissingDataError: if there are fewer than ``count``.
-        UnreadableImageError: naming the first file that cannot be read or is too small.
+        UnreadableImageError: naming every file that cannot be used.
     """
-    if not folder.is_dir():
-        raise EmptyFolderError(f"{folder}: no such folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        raise EmptyFolderError(f"{folder}: no image; looked for {', '.join(IMAGE_SUFFIXES)}")
-    if count is not None and len(paths) < count:
-        raise MissingDataError(f"{folder}: {len(paths)} images, {count} are asked for")
-    return [_photo(folder, path, size) for path in paths[:count]]
+    found = find_images(folder)
+    flaws = list(found.flaws)
+    photos: list[Photo] = []
+    for name, path in found.files.items():
+        if len(photos) == count:
+            break
+        try:
+            pixels = square(read_image(path), size)
+        except UnreadableImageError as error:
+            flaws.append(Flaw.of(error, path, folder))
+        else:
+            photos.append(Photo(name, group_of(name, groups), pixels))
+    if flaws:
+        raise UnreadableImageError(_listed(folder, flaws))
+    if not photos:
+        raise EmptyFolderError(f"{folder}: no image")
+    if found.links:
+        followed = f"{folder}: followed {len(found.links)} links: {', '.join(found.links)}"
+        warnings.warn(followed, FolderWarning, stacklevel=2)
+    if len(photos) < len(found.files):
+        some = f"{folder}: the first {len(photos)} of {len(found.files)} images are used"
+        warnings.warn(some, FolderWarning, stacklevel=2)
+    return photos
 
 
-def _photo(folder: Path, path: Path, size: int) -> Photo:
-    relative = path.relative_to(folder).with_suffix("")
-    group = relative.parent if relative.parent.parts else relative
-    return Photo(relative.as_posix(), group.as_posix(), square(read_image(path), size, name=path))
+def group_of(image_id: str, groups: Grouping) -> str:
+    """Return the photograph that an image is of; one in no sub-folder is always its own.
+
+    >>> group_of("alps/3", "image"), group_of("alps/3", "folder"), group_of("3", "folder")
+    ('alps/3', 'alps', '3')
+    """
+    folder, _, _ = image_id.rpartition("/")
+    return folder if folder and groups == "folder" else image_id
 
 
-def square(pixels: Tensor, size: int, *, name: object = "image") -> Tensor:
+def square(pixels: Tensor, size: int) -> Tensor:
     """Cut the largest centred square of uint8 ``[3, H, W]`` and reduce it to ``size``.
 
     Raises:
@@ -55,7 +89,7 @@ def square(pixels: Tensor, size: int, *, name: object = "image") -> Tensor:
     height, width = pixels.shape[-2:]
     side = min(height, width)
     if side < size:
-        raise UnreadableImageError(f"{name}: {width}x{height} pixels; at least {size} are needed")
+        raise UnreadableImageError(f"{width}x{height} pixels; at least {size} are needed")
     top, left = (height - side) // 2, (width - side) // 2
     pixels = pixels[:, top : top + side, left : left + side]
     if side == size:
@@ -64,3 +98,8 @@ def square(pixels: Tensor, size: int, *, name: object = "image") -> Tensor:
         (size, size), Image.Resampling.LANCZOS
     )
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+
+
+def _listed(folder: Path, flaws: Sequence[Flaw]) -> str:
+    lines = [f"{folder}: remove or mend what cannot be used ({len(flaws)})"]
+    return "\n  ".join([*lines, *map(str, flaws)])

@@ -1,16 +1,17 @@
 """How is one case measured? Observe, sample, reobserve, score, calibrate.
 
 `evaluate` is the one path from an `Experiment` (who is measured, on what and how) to a record;
-`contract` looks for what a sampler does that makes its numbers mean something else; `score_folder`
+`contract` looks for what a sampler does that makes its numbers mean something else; `score_samples`
 scores samples that somebody else drew and left on disk.
 """
 
 from __future__ import annotations
 
-from invbench.evaluation.disk import Question, score_folder
 from invbench.evaluation.evaluate import Evaluation, Measure, evaluate
 from invbench.evaluation.experiment import Experiment, Facts, Settings, Subject
+from invbench.evaluation.folder import score_samples
 from invbench.evaluation.noise_fit import NoiseFit
+from invbench.evaluation.partners import Question
 from invbench.evaluation.sampling import Observed, draw, draw_samples, observe
 from invbench.evaluation.scoring import score_image
 from invbench.evaluation.skill import ReferenceScores, reference_scores
@@ -34,6 +35,6 @@ __all__ = [
     "interval_record",
     "observe",
     "reference_scores",
-    "score_folder",
     "score_image",
+    "score_samples",
 ]

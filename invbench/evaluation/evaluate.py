@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from invbench.evaluation.summary import (
     calibration_verdict,
     interval_record,
     per_image,
+    spread_records,
     target_records,
     validity_record,
 )
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from invbench.evaluation.experiment import Experiment
+    from invbench.evaluation.noise_fit import NoiseFit
+    from invbench.evaluation.scoring import ImageScores
+    from invbench.evaluation.skill import ReferenceScores
+    from invbench.metrics import Metric
+    from invbench.uncertainty import Rule
 
 
 class Measure(Protocol):
@@ -48,7 +54,8 @@ class Evaluation:
 
     Attributes:
         record: what is written as JSON.
-        scores: name -> array: each metric ``[n, K]``, and what `summary.per_image` says.
+        scores: name -> array: each metric ``[n, K]``, and what `summary.per_image` says; where
+            images differ in K, ``sample_counts`` says how much of each row is filled.
     """
 
     record: CaseRecord
@@ -75,44 +82,105 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
     peak_bytes = rounds.warm_up()
     measure_rounds(rounds.sample, setup=rounds.next_image, rounds=len(experiment.data.photos))
     rounds.finish()
-    images = rounds.scores
     saved, evidence = rounds.repeat()
-
-    metrics, settings, groups = experiment.metrics, experiment.settings, experiment.data.groups
-    fits = [image.chi_squared for image in images if image.chi_squared is not None]
-    intervals = interval_record(images, groups, n_samples=settings.n_samples, rule=settings.rule)
-    record = CaseRecord(
+    settings = experiment.settings
+    evaluation = assess(
+        rounds.scores,
         case_id=experiment.case.id,
         identity=experiment.identity(),
-        status="measured",
-        validity={m.name: validity_record(m, images) for m in experiment.validity_metrics},
-        noise_fit=experiment.noise_fit.record(fits, groups) if experiment.noise_fit else None,
-        target=target_records(metrics, images),
-        interval=intervals,
-        calibration=calibration_verdict(intervals, n_photographs=len(set(groups))),
-        contract=find_breaches(evidence),
-        throughput=replace(
-            _throughput(experiment, rounds.seconds, peak_bytes),
-            first_call_s=rounds.first_call_s,
-            saved_by_repeating=saved,
-        ),
+        metrics=experiment.metrics,
+        groups=experiment.data.groups,
+        n_samples=settings.n_samples,
+        rule=settings.rule,
+        reference=experiment.reference,
+        noise_fit=experiment.noise_fit,
     )
+    throughput = replace(
+        _throughput(experiment, rounds.seconds, peak_bytes),
+        first_call_s=rounds.first_call_s,
+        saved_by_repeating=saved,
+    )
+    if experiment.world is not None:
+        worlds = world_records(experiment, experiment.world)
+        evaluation = replace(evaluation, record=replace(evaluation.record, world=worlds))
+    record = replace(
+        evaluation.record,
+        contract=find_breaches(evidence),
+        throughput=throughput,
+        wall_s=time.monotonic() - start,
+    )
+    return replace(evaluation, record=record)
+
+
+def assess(
+    images: Sequence[ImageScores],
+    *,
+    case_id: str,
+    identity: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    groups: Sequence[str],
+    n_samples: int,
+    rule: Rule,
+    reference: ReferenceScores | None = None,
+    noise_fit: NoiseFit | None = None,
+) -> Evaluation:
+    """Make a record of what was measured on images, wherever their samples are from.
+
+    Args:
+        images: all scored with a target, or none of them.
+        case_id: of the record.
+        identity: all that the numbers depend on.
+        metrics: that the images were scored by.
+        groups: the photograph that each image is of.
+        n_samples: K, the samples that intervals are made from.
+        rule: of the interval's quantiles.
+        reference: the reference sampler's scores on the same images, for the skill.
+        noise_fit: of a task with noise; it takes the place of the metrics of validity.
+    """
     arrays = per_image(images)
-    reference = experiment.reference
+    validity_metrics = metrics if noise_fit is None else (noise_fit.metric(),)
+    fits = [image.chi_squared for image in images if image.chi_squared is not None]
+    record = CaseRecord(
+        case_id=case_id,
+        identity=identity,
+        status="measured",
+        validity={metric.name: validity_record(metric, images) for metric in validity_metrics},
+        noise_fit=None if noise_fit is None else noise_fit.record(fits, groups),
+    )
+    if images[0].target:
+        record = replace(record, target=target_records(metrics, images))
+    if "coverage" in arrays:
+        intervals = interval_record(images, groups, n_samples=n_samples, rule=rule)
+        verdict = calibration_verdict(intervals, n_photographs=len(set(groups)))
+        record = replace(record, interval=intervals, calibration=verdict)
+    else:
+        record = replace(record, spread=spread_records(arrays))
     if reference is not None:
         own = {"crps": arrays["crps"], "energy": arrays["role_energy"][:, 0]}
         record = replace(
             record, skill=skill_records(own, reference, groups), reference=reference.means
         )
         arrays |= {f"reference_{name}": values for name, values in reference.scores.items()}
-    if experiment.world is not None:
-        record = replace(record, world=world_records(experiment, experiment.world))
-    by_metric = {
-        metric.name: np.stack([image.validity[metric.name] for image in images])
-        for metric in experiment.validity_metrics
-    } | ({"chi_squared": np.stack(fits)} if fits else {})
-    record = replace(record, wall_s=time.monotonic() - start)
-    return Evaluation(record, by_metric | arrays)
+    if fits:
+        arrays["chi_squared"] = np.stack(fits)
+    return Evaluation(record, _by_sample(images, validity_metrics) | arrays)
+
+
+def _by_sample(
+    images: Sequence[ImageScores], metrics: Sequence[Metric]
+) -> dict[str, NDArray[np.float64]]:
+    """Collect each metric as ``[n, K]``, and where images differ in K, their "sample_counts".
+
+    Rows are filled up with NaN.
+    """
+    counts = np.array([len(image.validity[metrics[0].name]) for image in images])
+    columns = {}
+    for metric in metrics:
+        columns[metric.name] = np.full((len(images), counts.max()), np.nan)
+        for row, image in zip(columns[metric.name], images, strict=True):
+            scores = image.validity[metric.name]
+            row[: len(scores)] = scores
+    return columns if len(set(counts)) == 1 else columns | {"sample_counts": counts.astype(float)}
 
 
 def _throughput(

@@ -103,6 +103,7 @@ def score_image(
     other: Tensor | None = None,
     rule: Rule = "linear",
     noise_fit: NoiseFit | None = None,
+    n_samples: int | None = None,
 ) -> ImageScores:
     """Score the samples of one image.
 
@@ -115,6 +116,8 @@ def score_image(
         other: another photograph of the target's size, for TARP.
         rule: of the interval's quantiles; `weibull` needs 19 samples.
         noise_fit: with it, reobservations are held against the noise, and not scored by `metrics`.
+        n_samples: how many of the first samples intervals and all that is said of spread are made
+            from; all by default. Scores of single samples are those of all.
 
     Raises:
         InvalidImagesError: if reobservations do not have the observation's shape.
@@ -134,13 +137,15 @@ def score_image(
     fit = None
     if noise_fit is not None:
         fit = noise_fit.chi_squared(reobservations, observation).cpu().numpy()
+    found = ImageScores(validity, n_nonfinite, fit)
+    if target is not None:
+        found = replace(found, target=against_target(samples, target, metrics))
+    samples, reobservations = samples[:n_samples], reobservations[:n_samples]
     if len(samples) < 2:
-        return ImageScores(validity, n_nonfinite, fit)
+        return found
     intervals = interval(samples, level=LEVEL, rule=rule)
-    found = ImageScores(
-        validity,
-        n_nonfinite,
-        fit,
+    found = replace(
+        found,
         width=float(mean_length(intervals)),
         null_space_width=float(null_space_width(reobservations, level=LEVEL, rule=rule)),
         duplicate_fraction=float(duplicate_fraction(samples)),
@@ -149,7 +154,6 @@ def score_image(
         return found
     if other is not None:
         found = replace(found, tarp=float(tarp_fractions(samples, target, other)))
-    found = replace(found, target=against_target(samples, target, metrics))
     return _with_target(found, samples, target, intervals)
 
 

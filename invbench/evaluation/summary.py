@@ -46,19 +46,24 @@ SCALARS = (
     "null_space_width",
     "duplicate_fraction",
 )
+VECTORS = ("risk_by_length", "role_coverage", "role_energy", "rank_histogram")
+SPREAD = ("width", "null_space_width", "duplicate_fraction")
 
 
 def per_image(images: Sequence[ImageScores]) -> dict[str, NDArray[np.float64]]:
     """Collect each score of n images in one array, for the file of scores behind a record.
 
     Returns:
-        name -> array: `SCALARS` are ``[n]``, "risk_by_length" is ``[n, 4]``, "role_coverage",
-        "role_energy" and "rank_histogram" are ``[n, K+1]``; see `scoring.ImageScores`.
+        name -> array, for what was measured: `SCALARS` are ``[n]``, "risk_by_length" is ``[n, 4]``,
+        "role_coverage", "role_energy" and "rank_histogram" are ``[n, K+1]``; see
+        `scoring.ImageScores`.
     """
-    arrays = {name: np.array([getattr(image, name) for image in images]) for name in SCALARS}
-    for name in ("risk_by_length", "role_coverage", "role_energy", "rank_histogram"):
-        arrays[name] = np.stack([getattr(image, name) for image in images])
-    return arrays
+    columns = {name: [getattr(image, name) for image in images] for name in (*SCALARS, *VECTORS)}
+    return {
+        name: np.array(values)
+        for name, values in columns.items()
+        if not any(value is None for value in values)
+    }
 
 
 def validity_record(metric: Metric, images: Sequence[ImageScores]) -> MetricRecord:
@@ -121,6 +126,15 @@ def target_records(
     return records
 
 
+def spread_records(arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, MetricRecord]:
+    """Average over images what samples say of their spread without a target."""
+    return {
+        name: metric_record(arrays[name], unit="", higher_is_better=False, version="1")
+        for name in SPREAD
+        if name in arrays
+    }
+
+
 def _squared_errors(images: Sequence[ImageScores]) -> tuple[float, ...]:
     """Return the mean squared error behind the PSNR of each image, in levels of 255.
 
@@ -128,8 +142,8 @@ def _squared_errors(images: Sequence[ImageScores]) -> tuple[float, ...]:
 
     The cap of an infinite PSNR stands for an error of 7e-6, far below one level of one pixel.
     """
-    ratios = np.stack([image.validity["psnr"] for image in images])
-    return tuple((255**2 * 10 ** (-ratios / 10)).mean(axis=1).tolist())
+    ratios = (image.validity["psnr"] for image in images)
+    return tuple(float((255**2 * 10 ** (-one / 10)).mean()) for one in ratios)
 
 
 def interval_record(

@@ -16,6 +16,7 @@ from scipy.stats import t as student
 
 from invbench.errors import ConflictingRunsError, MissingDataError
 from invbench.gate.groups import sum_by_group
+from invbench.gate.identities import image_ids, photographs
 from invbench.gate.statistics import both_tests
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def rank(
 def rank_run(
     cases: Mapping[str, CaseRecord], *, alpha: float = 0.05, scores: Sequence[str] = ()
 ) -> list[Ranking]:
-    """Rank the models of a run on each task, by each score that all of them have.
+    """Rank the models of a run on each task, by each score, over the images that all of them share.
 
     Args:
         cases: id -> record.
@@ -135,7 +136,7 @@ def rank_run(
         scores: names; all by default.
 
     Raises:
-        ConflictingRunsError: if the models of a task were measured on different images.
+        ConflictingRunsError: if the models of a task share no image, or their images differ.
     """
     tasks: dict[str, dict[str, CaseRecord]] = {}
     for record in cases.values():
@@ -144,11 +145,9 @@ def rank_run(
             tasks.setdefault(task, {})[record.case_id.removesuffix(f"-{task}")] = record
     rankings = []
     for task, records in tasks.items():
-        data = [record.identity["task"].get("dataset", {}) for record in records.values()]
-        if any(one != data[0] for one in data):
-            raise ConflictingRunsError(f"{task}: the models were measured on different images")
-        groups = data[0].get("groups") or data[0]["image_ids"]
-        measured = {model: _scores(record) for model, record in records.items()}
+        ids = _shared_ids(task, list(records.values()))
+        measured = {model: _scores(record, ids) for model, record in records.items()}
+        groups = _groups(next(iter(records.values())), ids)
         for score in next(iter(measured.values())):
             columns = {model: one[score] for model, one in measured.items() if score in one}
             if len(columns) > 1 and (not scores or score in scores):
@@ -169,8 +168,30 @@ def rank_run(
     return rankings
 
 
-def _scores(record: CaseRecord) -> dict[str, tuple[Sequence[float | None], bool]]:
-    """Return each score of a record image by image, and whether higher is better.
+def _shared_ids(task: str, records: Sequence[CaseRecord]) -> list[str]:
+    """Return the images that all records are of, refusing images of other data or pixels."""
+    data = [dict(record.identity["task"].get("dataset", {})) for record in records]
+    ids = [one.pop("image_ids", ()) for one in data]
+    alike = all(these == ids[0] for these in ids)
+    for one in data:
+        for name in () if alike else ("sha256", "observations_sha256", "groups"):
+            one.pop(name, None)  # these are of all images together
+    shared = [name for name in ids[0] if all(name in these for these in ids)]
+    if not shared or any(one != data[0] for one in data):
+        raise ConflictingRunsError(f"{task}: the models were measured on different images")
+    return shared
+
+
+def _groups(record: CaseRecord, ids: Sequence[str]) -> list[str]:
+    """Return the photograph of each image."""
+    known = dict(zip(image_ids(record), photographs(record), strict=False))
+    return [known.get(image_id, image_id) for image_id in ids]
+
+
+def _scores(
+    record: CaseRecord, ids: Sequence[str]
+) -> dict[str, tuple[Sequence[float | None], bool]]:
+    """Return each score of a record on some images, and whether higher is better.
 
     Scores that are not finite on an image are left out.
     """
@@ -183,7 +204,9 @@ def _scores(record: CaseRecord) -> dict[str, tuple[Sequence[float | None], bool]
     found |= {name: (skill.per_image, False) for name, skill in record.skill.items()}
     if record.interval:
         found["winkler"] = (record.interval.winkler_per_image, False)
-    return {name: one for name, one in found.items() if one[0] and None not in one[0]}
+    places = [image_ids(record).index(image_id) for image_id in ids]
+    chosen = {n: ([one[k] for k in places], higher) for n, (one, higher) in found.items() if one}
+    return {name: one for name, one in chosen.items() if None not in one[0]}
 
 
 def _missing(n_photographs: int, ratio: float, alpha: float) -> int | None:

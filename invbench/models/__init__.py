@@ -16,7 +16,6 @@ from invbench.models.checkpoints import (
     read_card,
     save_checkpoint,
 )
-from invbench.models.folder import SampleFiles, find_image, find_models, find_samples
 from invbench.models.method import Method, Sampler
 from invbench.models.reference import REFERENCE, fitted_prior, has_reference, reference_sampler
 from invbench.models.registry import MODELS, get_method, load_factory
@@ -28,11 +27,7 @@ __all__ = [
     "REFERENCES",
     "Case",
     "Method",
-    "SampleFiles",
     "Sampler",
-    "find_image",
-    "find_models",
-    "find_samples",
     "fitted_prior",
     "get_method",
     "has_reference",

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from invbench.report.gate_tables import gate_lines, gate_markdown
 from invbench.report.markdown import markdown_report
-from invbench.report.spreadsheet import csv_report
+from invbench.report.spreadsheet import csv_report, numbers_of
 from invbench.report.summary import SPEED_HEADINGS, read_records, speed_rows, summarize
-from invbench.report.tables import align, disk_table, run_table
+from invbench.report.tables import align, not_scored, run_table
 
 __all__ = [
     "SPEED_HEADINGS",
     "align",
     "csv_report",
-    "disk_table",
     "gate_lines",
     "gate_markdown",
     "markdown_report",
+    "not_scored",
+    "numbers_of",
     "read_records",
     "run_table",
     "speed_rows",

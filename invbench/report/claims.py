@@ -136,7 +136,8 @@ def our_score(record: CaseRecord | None, score: str) -> float | None:
         return record.validity[score].mean
     interval = record.interval
     if interval is None:
-        return None
+        found = record.spread.get({"reobservation width": "null_space_width"}.get(score, score))
+        return found.mean if found else None
     if score == "reobservation width":
         return interval.scores.get("null_space_width", {}).get("value")
     return {"width": interval.mean_width, "coverage": interval.coverage}.get(score)

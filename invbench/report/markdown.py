@@ -15,6 +15,8 @@ def markdown_report(summary: Summary) -> str:
     blocks = [f"# invbench: {_cell(summary.title)}", f"**{summary.verdict}**"]
     if summary.rows:
         blocks.append(_table(summary.headings, (_marked(*row) for row in summary.rows)))
+    for table in summary.shared:
+        blocks += [f"## {_cell(table.title)}", _table(table.headings, table.rows)]
     blocks.append(
         _list("Failed", (f"`{case}`: {_cell(reason)}" for case, reason in summary.failures))
     )

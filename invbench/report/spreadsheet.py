@@ -37,6 +37,9 @@ def numbers_of(record: CaseRecord) -> dict[str, object]:
         {}
     """
     row: dict[str, object] = {}
+    if record.validity:
+        row["images"] = next(iter(record.validity.values())).n_images
+        row["samples"] = record.identity.get("sampling", {}).get("n_samples")
     for name, metric in record.validity.items():
         row |= {name: metric.mean, f"{name}_stderr": metric.stderr}
     if record.noise_fit:
@@ -45,6 +48,7 @@ def numbers_of(record: CaseRecord) -> dict[str, object]:
     if record.interval:
         row |= {name: getattr(record.interval, name) for name in INTERVAL}
         row |= {name: score["value"] for name, score in record.interval.scores.items()}
+    row |= {{"width": "mean_width"}.get(name, name): m.mean for name, m in record.spread.items()}
     row |= {f"{name}_skill": skill.value for name, skill in record.skill.items()}
     if record.throughput:
         row |= {name: getattr(record.throughput, name) for name in THROUGHPUT}

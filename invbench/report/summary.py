@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import MissingDataError
+from invbench.report.shared import shared_tables
 from invbench.report.tables import case_row, headings, notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from invbench.report.shared import SharedTable
     from invbench.runs import CaseRecord, RunStore, TimingCase
 
 SPEED_HEADINGS = (
@@ -33,6 +35,7 @@ class Summary:
         failures: case id and reason of each failed case.
         skips: reason and ids of the cases that were skipped for it.
         remarks: what was left out, or was expected and is not there.
+        shared: tables over the images that cases share, where they were measured on different ones.
         speed: rows under `SPEED_HEADINGS`, where speed was measured in fresh processes.
         facts: name and value of what the numbers depend on.
     """
@@ -44,6 +47,7 @@ class Summary:
     failures: tuple[tuple[str, str], ...]
     skips: tuple[tuple[str, tuple[str, ...]], ...]
     remarks: tuple[str, ...]
+    shared: tuple[SharedTable, ...]
     speed: tuple[tuple[str, ...], ...]
     facts: tuple[tuple[str, str], ...]
 
@@ -88,6 +92,7 @@ def summarize(store: RunStore) -> Summary:
         ),
         skips=tuple((reason, tuple(cases)) for reason, cases in skips.items()),
         remarks=tuple(_remarks(run, records)),
+        shared=tuple(shared_tables(records)),
         speed=tuple(speed_rows(timing.cases)) if timing else (),
         facts=tuple(_facts(run)),
     )

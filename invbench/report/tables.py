@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from invbench.report.shared import shared_tables
 from invbench.report.spreadsheet import numbers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from invbench.runs import (
         Breach,
@@ -65,12 +66,17 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
     ]
     lines = _chosen_table(measured, columns) if columns else align(rows)
     lines += world_table(measured)
-    return lines + [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
+    lines += [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
+    for table in shared_tables(records):
+        lines += ["", table.title, *align([table.headings, *table.rows])]
+    return lines
 
 
 def notes(record: CaseRecord) -> list[str]:
     """Say what the cells of a case leave open: what breaches were seen, and what changed."""
-    said = [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
+    said = not_scored(record)
+    said += record.remarks
+    said += [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
     if record.noise_fit:
         said.append(_noise_fit(record.noise_fit))
     spread, speed = record.calibration, record.throughput
@@ -102,6 +108,15 @@ def _noise_fit(fit: NoiseFitRecord) -> str:
     )
 
 
+def not_scored(record: CaseRecord) -> list[str]:
+    """Say what was left out, once for each reason."""
+    places: dict[str, list[str]] = {}
+    for what in record.left_out:
+        where, _, reason = what.partition(": ")
+        places.setdefault(reason, []).append(where)
+    return [f"not scored: {', '.join(names)}: {reason}" for reason, names in places.items()]
+
+
 def _chosen_table(records: Sequence[CaseRecord], columns: Sequence[str]) -> list[str]:
     numbers = [numbers_of(record) for record in records]
     rows = [
@@ -126,16 +141,6 @@ def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
     """Return the headings of `case_row`."""
     names = {name for record in records for name in record.validity if name.startswith("lpips")}
     return tuple(names.pop() if len(names) == 1 and h == "lpips" else h for h in HEADINGS)
-
-
-def disk_table(means: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """Lay out a line for each model, with the mean of every score."""
-    columns = list(dict.fromkeys(name for scores in means.values() for name in scores))
-    rows = [
-        (model, *(_number(scores.get(name), 4) for name in columns))
-        for model, scores in means.items()
-    ]
-    return align([("model", *columns), *rows])
 
 
 def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -165,7 +170,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(interval.ideal_coverage if interval else None, 3),
         _band(interval.coverage_band if interval else None),
         _signed(record.skill["crps"].value if "crps" in record.skill else None),
-        _number(interval.mean_width if interval else None, 3),
+        _number(_width(record), 3),
         _number(speed.samples_per_second if speed else None, 1),
         _first_call(speed),
         ("kept" if kept else "broken") if record.checks else "none",
@@ -214,6 +219,12 @@ def reference_rows(records: Sequence[CaseRecord]) -> list[tuple[str, ...]]:
             }
             rows[name] = tuple(cells.get(heading, "-") for heading in HEADINGS)
     return list(rows.values())
+
+
+def _width(record: CaseRecord) -> float | None:
+    if record.interval:
+        return record.interval.mean_width
+    return record.spread["width"].mean if "width" in record.spread else None
 
 
 def _psnr(record: CaseRecord) -> str:

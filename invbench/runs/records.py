@@ -110,10 +110,14 @@ class CaseRecord:
             "sliced_wasserstein" of the samples, each beside the band of exact samples.
         interval: intervals, if they were measured.
         calibration: what the intervals say of the samples' spread.
+        spread: width, null_space_width and duplicate_fraction, where there is no target to hold
+            intervals against; else they are among the intervals.
         contract: what the sampler does against its contract; null if nobody looked.
         throughput: speed, if it was measured.
         checks: limits and verdicts.
         not_measured: part -> why it was left out, as throughput under pytest-xdist.
+        left_out: what could not be scored, as files that cannot be read, and why.
+        remarks: what else is to be known of the data.
         wall_s: seconds the whole case took.
     """
 
@@ -129,10 +133,13 @@ class CaseRecord:
     world: Mapping[str, WorldRecord] = field(default_factory=dict)
     interval: IntervalRecord | None = None
     calibration: CalibrationVerdict | None = None
+    spread: Mapping[str, MetricRecord] = field(default_factory=dict)
     contract: tuple[Breach, ...] | None = None
     throughput: ThroughputRecord | None = None
     checks: tuple[Check, ...] = ()
     not_measured: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     wall_s: float = 0.0
     schema: str = CASE_SCHEMA
 

@@ -63,8 +63,9 @@ class RunStore:
         stored = [path for path in self._files() if path.is_file()]
         if stored and not (resume or fresh):
             raise ExistingRunError(
-                f"{self.folder}: holds {len(stored)} files of a run; continue it with "
-                "--invbench-resume, delete it with --invbench-fresh, or name another folder"
+                f"{self.folder}: holds {len(stored)} files of a run; name another folder, delete "
+                "the run with --fresh (in pytest --invbench-fresh), or continue it there with "
+                "--invbench-resume"
             )
         for folder in (self.folder, self.folder / "cases", self.folder / "scores"):
             probe = folder / ".probe"
@@ -208,7 +209,7 @@ class RunStore:
         for name, metric in record.validity.items():
             if name not in scores:
                 raise InvalidRecordError(f"{path}: no scores of {name}")
-            means = scores[name].mean(axis=-1)
+            means = _means(scores[name], scores.get("sample_counts"))
             stated = np.array(metric.per_image, dtype=np.float64)  # None becomes NaN
             if means.shape != stated.shape or not np.allclose(
                 np.where(np.isfinite(means), means, np.nan), stated, rtol=1e-9, equal_nan=True
@@ -228,6 +229,14 @@ class RunStore:
 
     def _scores(self, case_id: str) -> Path:
         return self.folder / "scores" / f"{case_id}.npz"
+
+
+def _means(scores: NDArray[np.float64], counts: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Average rows, of which only the first counts are filled where images differ in samples."""
+    if counts is None or len(counts) != len(scores):
+        return np.asarray(scores.mean(axis=-1))
+    rows = zip(scores, counts.astype(int), strict=True)
+    return np.array([row[:count].mean() for row, count in rows])
 
 
 def _read(path: Path, schema: str) -> dict[str, Any]:

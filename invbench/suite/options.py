@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from invbench.gate import check_alpha
 
@@ -80,6 +80,11 @@ class Options:
         "denoiser: gaussian or mixture; tasks with a linear twin, so not decompression",
         default=None,
         choices=("gaussian", "mixture"),
+    )
+    groups: Literal["image", "folder"] = _option(
+        "whether each image of --data is a photograph of its own, or those of one sub-folder are",
+        default="image",
+        choices=("image", "folder"),
     )
     sampler: list[str] = _option(
         "add a sampler of your own; factory(problem, device) returns it; or one that an installed "

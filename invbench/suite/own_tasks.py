@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from invbench.errors import InvalidTaskError, UnknownNameError
+from invbench.errors import InvalidOptionError, InvalidTaskError, UnknownNameError
 from invbench.models import load_factory
 from invbench.problems import TASKS, Task, find_task
 from invbench.suite.fingerprint import source_digest
@@ -72,3 +72,18 @@ def _own(name: str, source: str) -> Task:
         )
     digest = source_digest(factory, source.partition(":")[0], factory)
     return replace(task, name=name, source=source, source_sha256=digest)
+
+
+def read_task_of_files(text: str) -> Task:
+    """Return a task as `read_task` does, if files of 8 bits can hold what is observed.
+
+    Raises:
+        InvalidOptionError: if observations have noise, which rounding and clipping would change.
+    """
+    task = read_task(text)
+    if task.noise:
+        raise InvalidOptionError(
+            f"--task {text}: observations with noise do not fit into images of 8 bits; "
+            "let the suite draw the samples, by `invbench run`"
+        )
+    return task

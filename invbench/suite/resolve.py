@@ -2,54 +2,44 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, cast
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from invbench.data import DataSet
-from invbench.data.folder import folder_photos
-from invbench.data.photos import photos as embedded_photos
 from invbench.errors import (
     InvalidOptionError,
     MissingCheckpointError,
     MissingDataError,
-    RandomLpipsWarning,
     UnknownNameError,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.machine import forbid_tf32, keep_freed_memory, resolve_device
-from invbench.metrics import load_lpips, validity_metrics
 from invbench.models import (
     CASES,
     MODELS,
     REFERENCE,
     Case,
-    fitted_prior,
     get_method,
     has_reference,
     load_checkpoint,
-    reference_sampler,
 )
 from invbench.problems import get_profile
+from invbench.suite.loading import load_metrics, read_data_set, reference_subject
 from invbench.suite.own_samplers import OwnSampler, read_samplers
 from invbench.suite.own_tasks import read_tasks
 from invbench.suite.places import suite_folder
 from invbench.suite.shard import Shard
 from invbench.worlds import SOLVERS, World, get_world, targets_of
 
-EMBEDDED = "embedded"  # name of the data set that needs no folder
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     import torch
 
+    from invbench.data import DataSet
     from invbench.metrics import Metric
-    from invbench.metrics.weights import Net
     from invbench.problems import Problem, Profile, Task
     from invbench.suite.options import Options
 
@@ -193,21 +183,31 @@ class Suite:
     def data_set(self, task: str) -> DataSet:
         """Return the targets of a task: the user's photographs, or the embedded ones.
 
+        Of the user's there are as many as the profile has images, or fewer.
+
         Raises:
-            MissingDataError: if the profile needs a folder of photographs and none was given.
+            MissingDataError: if the profile needs a folder of photographs and none was given, or
+                there are fewer images in it than the user asked for.
             EmptyFolderError, UnreadableImageError: see `data.folder.folder_photos`.
         """
-        folder, size = self.options.data, self.size(task)
+        folder, size, count = self.options.data, self.size(task), self.profile.n_images
         if self.world:
-            return targets_of(self.world, size, self.profile.n_images)
-        if folder is not None:
-            own = folder / task
-            return read_data_set(own if own.is_dir() else folder, size, self.options.images)
-        if not self.profile.embedded:
+            return targets_of(self.world, size, count)
+        if folder is None:
+            if not self.profile.embedded:
+                raise MissingDataError(
+                    f"profile {self.profile.name} has no data of its own; give --data"
+                )
+            return read_data_set(None, size, count)
+        own = folder / task
+        data = read_data_set(
+            own if own.is_dir() else folder, size, count, groups=self.options.groups
+        )
+        if self.options.images and len(data.photos) < self.options.images:
             raise MissingDataError(
-                f"profile {self.profile.name} has no data of its own; give --data"
+                f"{folder}: {len(data.photos)} images, {self.options.images} are asked for"
             )
-        return read_data_set(None, size, self.profile.n_images)
+        return data
 
     def subject(self, case: Case) -> Subject:
         """Build a case's sampler, and say what it is.
@@ -243,10 +243,21 @@ class Suite:
         )
         return Subject(sampler, facts)
 
-    def trained_subjects(self, task: str) -> dict[str, Subject]:
-        """Build the samplers of all methods that have weights for a task, by model id."""
+    def subjects(self, task: str, models: Sequence[str] | None = None) -> dict[str, Subject]:
+        """Build the samplers of a task, by name: of the methods that have weights, and one's own.
+
+        Args:
+            task: id.
+            models: names; all by default.
+
+        Raises:
+            UnknownNameError: if there is no model or sampler of a name.
+        """
+        known = (*MODELS, *self.own)
         subjects = {}
-        for model in MODELS:
+        for model in known if models is None else models:
+            if model not in known:
+                raise UnknownNameError.among("model", model, known)
             with suppress(MissingCheckpointError):
                 subjects[model] = self.subject(Case(model, task))
         return subjects
@@ -273,44 +284,3 @@ class Suite:
     def requires(self, case: Case) -> bool:
         """Tell whether missing weights of a case are a failure."""
         return bool(self.required & {"all", case.model, case.id})
-
-
-def reference_subject(problem: Problem) -> Subject:
-    """Build the reference sampler of a problem."""
-    facts = Facts(
-        family="closed form",
-        source="Gaussian prior fitted to photographs",
-        configuration=f"version {fitted_prior().version}",
-        stochastic="noise",
-    )
-    return Subject(reference_sampler(problem), facts)
-
-
-def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tuple[Metric, ...]:
-    """Load the metrics of validity, with the trunk of LPIPS that the options name.
-
-    Args:
-        options: its `lpips_net` and `lpips_weights` count.
-        device: where LPIPS runs.
-        offline: whether its weights must not be downloaded.
-    """
-    net = cast("Net", options.lpips_net)
-    lpips = load_lpips(net=net, weights=options.lpips_weights, offline=offline, device=device)
-    if lpips.reason:
-        random = f"LPIPS is made with random weights, as {lpips.name}: {lpips.reason}"
-        warnings.warn(random, RandomLpipsWarning, stacklevel=2)
-    return validity_metrics(lpips)
-
-
-@lru_cache(maxsize=4)  # the models of a task share its photographs
-def read_data_set(folder: Path | None, size: int, count: int | None) -> DataSet:
-    """Read photographs as ``size`` x ``size`` targets.
-
-    Args:
-        folder: holds the photographs; without one they are the embedded ones.
-        size: side of the targets, in pixels.
-        count: how many; all by default.
-    """
-    if folder is None:
-        return DataSet(EMBEDDED, embedded_photos(size, count))
-    return DataSet(folder.name, folder_photos(folder, size, count))

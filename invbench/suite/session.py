@@ -20,8 +20,8 @@ from invbench.machine import describe_environment, measure
 from invbench.models import CASES
 from invbench.problems import get_profile
 from invbench.runs import CaseRecord, RunRecord, conflicts
+from invbench.suite.loading import EMBEDDED
 from invbench.suite.places import suite_folder
-from invbench.suite.resolve import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

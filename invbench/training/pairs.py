@@ -84,13 +84,13 @@ def load_pairs(
     """Read a folder of photographs as training and validation pairs.
 
     For colorization, photographs without colour are left out: they would teach gray. The last
-    ``hold_out`` fraction in order of path is kept for validation, by whole groups.
+    ``hold_out`` fraction in order of path is kept for validation, by whole sub-folders.
 
     Raises:
         EmptyFolderError, UnreadableImageError: see `data.folder.folder_photos`.
         MissingDataError: if fewer than two images remain for training.
     """
-    photos = folder_photos(folder, size)
+    photos = folder_photos(folder, size, groups="folder")
     if task.name == "colorization":
         photos = [photo for photo in photos if _has_colour(photo.pixels)]
     groups = list(dict.fromkeys(photo.group for photo in photos))

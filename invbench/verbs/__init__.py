@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from invbench.suite import add_options
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LPIPS_OPTIONS", "add_picture_options", "say", "verb"]
 
+PICTURE_OPTIONS = (
+    *("profile", "device", "dtype", "seed", "checkpoints", "data", "groups", "sampler"),
+)
 LPIPS_OPTIONS = ("device", "lpips_net", "lpips_weights", "offline")
 
 
@@ -31,7 +36,7 @@ def verb(
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
-    """Add what verbs that draw the methods' samples have in common."""
+    """Add what verbs that draw samples of several methods have in common."""
     parser.add_argument(
         "--task",
         action="append",
@@ -39,15 +44,17 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         help="as --invbench-task takes it; repeatable (default: the study's)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("docs"), metavar="DIR", help="for the pictures"
+        "--model", action="append", help="model id or name of a sampler; repeatable (default: all)"
     )
     parser.add_argument(
-        "--checkpoints",
+        "-o",
+        "--output",
         type=Path,
-        default=Path("fixtures/checkpoints"),
+        default=Path("results"),
         metavar="DIR",
-        help="folder of weights",
+        help="for the pictures (default: %(default)s)",
     )
+    add_options(parser.add_argument, only=PICTURE_OPTIONS)
 
 
 def say(line: str) -> None:

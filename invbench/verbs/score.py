@@ -1,8 +1,9 @@
-"""``invbench score``: samples that lie on disk."""
+"""``invbench score``: samples that lie on disk become a run."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,16 @@ from invbench.verbs import LPIPS_OPTIONS, say, verb
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from invbench.runs import CaseRecord
     from invbench.verbs import AddParser
+
+COLUMNS = (
+    *("images", "samples", "psnr", "ssim", "coverage", "ideal_coverage", "mean_width"),
+    *("null_space_width", "duplicate_fraction", "winkler", "crps"),
+)
+PROFILE = "folder"  # no size of the suite's was asked for
 
 
 def add(add_parser: AddParser) -> None:
@@ -27,31 +36,58 @@ def add(add_parser: AddParser) -> None:
         "--observations", type=Path, required=True, metavar="DIR", help="<image id>.png"
     )
     parser.add_argument("--targets", type=Path, metavar="DIR", help="<image id>.png, for coverage")
-    parser.add_argument("--output", type=Path, required=True, metavar="RESULTS.json")
-    add_options(parser.add_argument, only=LPIPS_OPTIONS)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="RUN", help="folder of the run (results/<time>)"
+    )
+    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Score samples that lie on disk; what cannot be scored is named and left out."""
-    from invbench.evaluation import Question, score_folder
-    from invbench.report import disk_table
-    from invbench.suite.own_tasks import read_task
-    from invbench.suite.resolve import Suite, load_metrics
+    """Score samples that lie on disk as a run; what cannot be scored is named and left out."""
+    from invbench.data.layout import find_samples
+    from invbench.evaluation import Question, score_samples
+    from invbench.models import Case
+    from invbench.runs import RunStore
+    from invbench.suite.loading import load_metrics
+    from invbench.suite.own_tasks import read_task_of_files
+    from invbench.suite.resolve import Suite
+    from invbench.suite.session import default_results, describe
 
-    task = read_task(arguments.task_text)
-    suite = Suite(read_options(arguments))
+    options = read_options(arguments)
+    suite = Suite(options)
+    task = read_task_of_files(arguments.task_text)
     question = Question(
         task=task,
         observations=arguments.observations,
         targets=arguments.targets,
-        metrics=load_metrics(suite.options, suite.device, offline=suite.options.offline),
+        metrics=load_metrics(options, suite.device, offline=options.offline),
+        groups=options.groups,
+        device=suite.device,
     )
-    scores = score_folder(arguments.folder, question)
-    scores.write(arguments.output)
-    for line in disk_table(scores.means()):
+    models = find_samples(arguments.folder)
+    cases = tuple(Case(model, task.name).id for model in models)
+    store = RunStore(arguments.output or default_results())
+    store.begin(fresh=options.fresh)
+    facts = describe(suite, store.folder.name, sys.argv, cases)
+    store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
+    records = []
+    for evaluation in score_samples(models, question):
+        store.write_case(evaluation.record, evaluation.scores)
+        records.append(evaluation.record)
+    for line in lines(records):
         say(line)
-    for flaw in scores.flaws:
-        sys.stderr.write(f"{flaw.where}: {flaw.error}: {flaw.message}\n")
-    if not any(scores.results.values()):
+    say(f"records: {store.folder}")
+    if not any(record.validity for record in records):
         return ExitCode.INCOMPARABLE
-    return ExitCode.FAILED if scores.flaws else ExitCode.OK
+    return ExitCode.FAILED if any(record.left_out for record in records) else ExitCode.OK
+
+
+def lines(records: Sequence[CaseRecord]) -> list[str]:
+    """Lay out what was scored; below it what was not, also of models of which nothing was."""
+    from invbench.report import not_scored, numbers_of, run_table
+
+    names = dict.fromkeys(name for record in records for name in numbers_of(record))
+    shown = [n for n in names if n in COLUMNS or (n.startswith("lpips") and "stderr" not in n)]
+    failed = [record for record in records if not record.validity]
+    nothing = [f"{record.case_id}: {text}" for record in failed for text in not_scored(record)]
+    return run_table(records, shown or ["psnr"]) + nothing

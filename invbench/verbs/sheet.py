@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import add_options, read_options
+from invbench.suite import read_options
 from invbench.verbs import add_picture_options, say, verb
 
 if TYPE_CHECKING:
@@ -32,27 +32,28 @@ def add(add_parser: AddParser) -> None:
     parser = verb(add_parser, "sheet", run)
     add_picture_options(parser)
     parser.add_argument("--tile", type=int, default=96, help="largest side of a picture, in pixels")
-    add_options(parser.add_argument, only=("profile", "device", "seed"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Draw a few samples of every method and lay them out, a picture a task."""
+    """Draw a few samples of every method and sampler and lay them out, a picture a task."""
     from invbench.files import atomic_write
     from invbench.models import MODELS
     from invbench.report.contact_sheet import contact_sheet, encode_png
     from invbench.suite.resolve import Suite
 
-    options = replace(read_options(arguments), images=INPUTS, samples=SAMPLES)
+    options = replace(read_options(arguments), samples=SAMPLES)
     suite = Suite(options)
+    columns = arguments.model or [*MODELS, *suite.own]
     for problem in map(suite.problem, suite.tasks):
-        subjects = suite.trained_subjects(problem.name)
-        rows = draw_rows(subjects, problem, suite.data_set(problem.name).photos, suite.settings)
-        sheet = contact_sheet(rows, MODELS, n_samples=SAMPLES, tile=arguments.tile)
+        subjects = suite.subjects(problem.name, arguments.model)
+        photos = suite.data_set(problem.name).photos[:INPUTS]
+        rows = draw_rows(subjects, problem, photos, suite.settings)
+        sheet = contact_sheet(rows, columns, n_samples=SAMPLES, tile=arguments.tile)
         content = encode_png(sheet)
         path = arguments.output / f"samples-{problem.name}.png"
         with atomic_write(path) as stream:
             stream.write(content)
-        say(f"{path}: {len(subjects)} of {len(MODELS)} methods, {len(content) / 1000:.0f} kB")
+        say(f"{path}: {len(subjects)} of {len(columns)} methods, {len(content) / 1000:.0f} kB")
     return ExitCode.OK
 
 

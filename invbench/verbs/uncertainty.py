@@ -25,12 +25,10 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "uncertainty", run)
     add_picture_options(parser)
-    parser.add_argument("--images", type=int, help="to calibrate on (default: the profile's)")
-    parser.add_argument("--samples", type=int, help="an image (default: the profile's)")
+    add_options(parser.add_argument, only=("images", "samples"))
     parser.add_argument(
         "--arrays", action="store_true", help="save means and interval sizes beside each figure"
     )
-    add_options(parser.add_argument, only=("profile", "device", "seed"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -41,10 +39,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     suite = Suite(read_options(arguments))
     for problem in map(suite.problem, suite.tasks):
-        subjects = suite.trained_subjects(problem.name)
+        subjects = suite.subjects(problem.name, arguments.model)
         if not subjects:
             raise MissingCheckpointError(
-                f"{arguments.checkpoints}: no weights for {problem.name}; give --checkpoints"
+                f"no weights for {problem.name}; give --checkpoints, or --sampler of your own"
             )
         data = suite.data_set(problem.name)
         methods = {

@@ -9,10 +9,9 @@ import torch
 from PIL import Image
 
 from invbench.data import digest
-from invbench.data.folder import folder_photos, square
 from invbench.data.photos import CROPS, SOURCES, photos
 from invbench.data.synthetic import GaussianField, dead_leaves_photos, gaussian_photos
-from invbench.errors import EmptyFolderError, MissingDataError, UnreadableImageError
+from invbench.errors import MissingDataError
 
 
 class TestPhotos:
@@ -53,32 +52,6 @@ class TestPhotos:
         digests = {digest([first, second]), digest([second, first]), digest([first])}
         assert len(digests) == 3
         assert digest([first]) == digest(photos(64, 1))
-
-
-class TestFolder:
-    def write(self, path, height, width):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((height, width, 3), 7, dtype=np.uint8)).save(path)
-
-    def test_sub_folders_are_groups(self, tmp_path):
-        self.write(tmp_path / "b" / "2.png", 9, 8)
-        self.write(tmp_path / "b" / "1.png", 8, 8)
-        self.write(tmp_path / "a.png", 8, 20)
-        found = folder_photos(tmp_path, 8)
-        assert [(p.id, p.group) for p in found] == [("a", "a"), ("b/1", "b"), ("b/2", "b")]
-
-    def test_bad_folders_are_named(self, tmp_path):
-        with pytest.raises(EmptyFolderError, match="no image"):
-            folder_photos(tmp_path, 8)
-        self.write(tmp_path / "a.png", 8, 8)
-        with pytest.raises(MissingDataError, match="1 images, 2"):
-            folder_photos(tmp_path, 8, 2)
-        with pytest.raises(UnreadableImageError, match=r"a\.png: 8x8 pixels; at least 9"):
-            folder_photos(tmp_path, 9)
-
-    def test_the_largest_centred_square_is_cut(self):
-        pixels = torch.arange(3 * 4 * 8, dtype=torch.uint8).reshape(3, 4, 8)
-        assert torch.equal(square(pixels, 4), pixels[:, :, 2:6])
 
 
 class TestGaussianField:

@@ -28,7 +28,7 @@ from invbench.errors import (
 from invbench.metrics import load_lpips, tensor_files, validity_metrics, weights
 from invbench.metrics import lpips as lpips_module
 from invbench.suite import Options
-from invbench.suite.resolve import load_metrics
+from invbench.suite.loading import load_metrics
 
 NETS = ("alex", "vgg", "squeeze")
 DATA = Path(os.environ.get("INVBENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))

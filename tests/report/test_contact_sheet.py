@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from mixed_folder import encoded, picture, write
 from PIL import Image
 
 from invbench.cli import main
@@ -146,3 +147,28 @@ def test_the_verb_writes_a_sheet_without_any_weights(tmp_path, capsys):
 def test_an_unknown_task_is_named(tmp_path, capsys):
     assert main(["sheet", "--task", "sr15", "-o", str(tmp_path)]) is ExitCode.USAGE
     assert UnknownNameError.__name__ in capsys.readouterr().err
+
+
+OWN = ("--sampler", "mine=samplers:blurry", "--model", "mine", "--device", "cpu")
+
+
+@pytest.mark.parametrize("verb", ["sheet", "uncertainty"])
+def test_ones_own_sampler_and_photographs_are_drawn(tmp_path, monkeypatch, capsys, verb):
+    """Pictures go below the current folder, and nowhere that a user did not ask for."""
+    for number in range(3):
+        write(tmp_path / "photos" / f"{number}.png", encoded(picture(number), "PNG"))
+    monkeypatch.chdir(tmp_path)
+    few = () if verb == "sheet" else ("--samples", "3")
+    given = ("--task", "colorization", "--data", str(tmp_path / "photos"), *OWN, *few)
+    assert main([verb, *given]) is ExitCode.OK
+    name = "samples" if verb == "sheet" else "uncertainty"
+    assert f"results/{name}-colorization.png: 1 " in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "results"]
+    with Image.open(tmp_path / "results" / f"{name}-colorization.png") as image:
+        if verb == "sheet":
+            assert image.size == (3 * (64 + GAP), HEADING + 3 * (3 * (64 + GAP) + GAP))
+
+
+def test_an_unknown_model_is_named(tmp_path, capsys):
+    assert main(["sheet", "--model", "chimel", "-o", str(tmp_path)]) is ExitCode.USAGE
+    assert "did you mean chimle" in capsys.readouterr().err

@@ -73,4 +73,4 @@ def test_columns_can_be_chosen_and_unknown_ones_are_named():
     lines = run_table([case_record()], ["crps_skill", "target_psnr_best", "nfe", "fid"])
     assert lines[0].split() == ["case", "crps_skill", "target_psnr_best", "nfe", "fid", "verdict"]
     assert lines[1].split() == ["chimle-sr16", "0.25", "28", "1", "-", "passed"]
-    assert lines[2].startswith("no column fid; there are psnr, psnr_stderr, ")
+    assert lines[2].startswith("no column fid; there are images, samples, psnr, ")

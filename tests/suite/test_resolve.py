@@ -107,7 +107,7 @@ def test_changes_to_the_profile_reach_the_settings():
 def test_methods_without_weights_are_left_out(tmp_path):
     source = ROOT / "fixtures" / "checkpoints" / "divco-colorization.safetensors"
     (tmp_path / source.name).write_bytes(source.read_bytes())
-    assert list(suite(checkpoints=tmp_path).trained_subjects("colorization")) == ["divco"]
+    assert list(suite(checkpoints=tmp_path).subjects("colorization")) == ["divco"]
 
 
 @pytest.mark.parametrize(

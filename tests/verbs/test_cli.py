@@ -15,56 +15,12 @@ from invbench.cli import main
 from invbench.data.photos import photos
 from invbench.exit_codes import ExitCode
 from invbench.images import from_uint8
-from invbench.operators import PillowBicubic
 from invbench.runs.store import RunStore
 
 
-@pytest.fixture
-def layout(tmp_path):
-    for photo in photos(128, 2):
-        target = from_uint8(photo.pixels)
-        write_image(tmp_path / "observations" / f"{photo.id}.png", PillowBicubic()(target))
-        for k in range(2):
-            write_image(tmp_path / "samples" / "mine" / photo.id / f"{k}.png", target)
-    return tmp_path
-
-
-def score(layout, *arguments):
-    return main(
-        [
-            "score",
-            str(layout / "samples"),
-            "--observations",
-            str(layout / "observations"),
-            "--output",
-            str(layout / "results.json"),
-            "--offline",
-            *(arguments or ("--task", "sr16")),
-        ]
-    )
-
-
-def test_score_prints_a_table_and_writes_json(layout, capsys):
-    assert score(layout) is ExitCode.OK
-    assert "100.0000" in capsys.readouterr().out  # targets reobserve exactly
-    results = json.loads((layout / "results.json").read_text())["results"]
-    assert results["mine"]["astronaut-0"]["psnr"] == [100.0, 100.0]
-
-
-def test_score_names_what_it_left_out(layout, capsys):
-    (layout / "samples" / "mine" / "astronaut-0" / "1.png").write_text("no image")
-    assert score(layout) is ExitCode.FAILED
-    assert "mine/astronaut-0/1.png: UnreadableImageError" in capsys.readouterr().err
-
-
-def test_score_of_nothing_is_incomparable(layout):
-    for path in (layout / "observations").iterdir():
-        path.unlink()
-    assert score(layout) is ExitCode.INCOMPARABLE
-
-
-def test_names_that_are_unknown_are_usage_errors(layout, capsys):
-    assert score(layout, "--task", "sr15") is ExitCode.USAGE
+def test_names_that_are_unknown_are_usage_errors(tmp_path, capsys):
+    given = ["observe", "--task", "sr15", "--images", str(tmp_path), "-o", str(tmp_path)]
+    assert main(given) is ExitCode.USAGE
     assert "did you mean sr16?" in capsys.readouterr().err
 
 

@@ -1,0 +1,72 @@
+"""How images lie on disk for those who sample elsewhere.
+
+::
+
+    <folder>/observations/<image id>.png
+    <folder>/targets/<image id>.png
+    samples/<model>/<image id>/<sample>.png
+
+``invbench observe`` writes the first two, 8 bits without loss, and ``invbench score`` reads all
+three. An image id is a path, as ``alps/1``, and pairs observation, target and samples. The samples
+of an image are taken in order of their names, of which only the order counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from invbench.errors import EmptyFolderError
+from invbench.images import Flaw, find_images, is_litter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+OBSERVATIONS, TARGETS = "observations", "targets"
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """The samples of one model.
+
+    Attributes:
+        images: image id -> files of its samples, in order of their names.
+        flaws: what looks like a sample and is none.
+    """
+
+    images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    flaws: Sequence[Flaw] = ()
+
+
+def find_samples(folder: Path) -> dict[str, SampleFiles]:
+    """Find ``<folder>/<model>/<image id>/<sample>.png``, by model.
+
+    Raises:
+        EmptyFolderError: if there is no folder, or no model in it.
+    """
+    if not folder.is_dir():
+        raise EmptyFolderError(f"{folder}: no such folder")
+    models = {
+        path.name: _samples_of(path)
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and not is_litter(path.name)
+    }
+    if not models:
+        raise EmptyFolderError(
+            f"{folder}: no model; expected <model>/<image id>/<sample>.png below it"
+        )
+    return models
+
+
+def _samples_of(folder: Path) -> SampleFiles:
+    found = find_images(folder)
+    flaws = list(found.flaws)
+    images: dict[str, list[Path]] = {}
+    for name, path in found.files.items():
+        image_id, _, _ = name.rpartition("/")
+        if image_id:
+            images.setdefault(image_id, []).append(path)
+        else:
+            flaws.append(Flaw(path.name, "lies beside the images' folders; expected in one"))
+    return SampleFiles(images, flaws)
