@@ -36,8 +36,8 @@ class ReferenceScores:
     Attributes:
         version: of the reference.
         scores: "crps" and "energy", each ``[n]``.
-        means: over images, for the record: "psnr" of reobservations, at most 100 dB, "coverage"
-            and "crps".
+        means: over images, for the record: "coverage", "crps" and, of problems without noise,
+            "psnr" of reobservations, at most 100 dB.
     """
 
     version: str
@@ -65,20 +65,20 @@ def reference_scores(task: Task, data: DataSet, settings: Settings) -> Reference
         except DidNotConvergeError:
             return None
         target, observation = observed.target, observed.observation
-        validity = psnr(problem.operator(samples), observation).clamp(max=SCORE_CAPS["psnr"])
-        rows.append(
-            {
-                "crps": float(crps(samples, target)),
-                "energy": float(role_energy(pool_distances(samples, target))[0]),
-                "psnr": float(validity.mean()),
-                "coverage": float(role_coverage(samples, target)[0]),
-            }
-        )
+        row = {
+            "crps": float(crps(samples, target)),
+            "energy": float(role_energy(pool_distances(samples, target))[0]),
+            "coverage": float(role_coverage(samples, target)[0]),
+        }
+        if not problem.noise:
+            validity = psnr(problem.operator(samples), observation)
+            row["psnr"] = float(validity.clamp(max=SCORE_CAPS["psnr"]).mean())
+        rows.append(row)
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return ReferenceScores(
         fitted_prior().version,
         {name: columns[name] for name in SKILLS},
-        {name: float(columns[name].mean()) for name in ("psnr", "coverage", "crps")},
+        {name: float(column.mean()) for name, column in columns.items() if name != "energy"},
     )
 
 

@@ -22,7 +22,9 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument(
         "--task", dest="task_text", required=True, help="as --invbench-task takes it"
     )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="photographs")
+    parser.add_argument(
+        "--images", dest="photographs", type=Path, required=True, metavar="DIR", help="to observe"
+    )
     parser.add_argument(
         "--size", type=int, help="side of the square targets, in pixels (default: the profile's)"
     )
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     for folder in folders:
         if folder.exists():
             raise ExistingRunError(f"{folder}: is there already; name another folder")
-    photos, problem = folder_photos(arguments.images, size), task.problem((size, size))
+    photos, problem = folder_photos(arguments.photographs, size), task.problem((size, size))
     for photo in photos:
         observed = observe(photo, problem, suite.device)
         for folder, image in zip(folders, (observed.observation, observed.target), strict=True):

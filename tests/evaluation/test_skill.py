@@ -57,9 +57,13 @@ def test_the_reference_is_scored_as_anyone_else():
         skill = evaluation.record.skill[name]
         assert (skill.value, skill.low, skill.high) == pytest.approx((0, 0, 0), abs=1e-9)
     record = evaluation.record
-    expected = record.validity["psnr"].mean, record.interval.coverage, own["crps"].mean()
-    assert tuple(record.reference.values()) == pytest.approx(expected)
-    assert list(record.reference) == ["psnr", "coverage", "crps"]
+    assert record.reference == pytest.approx(
+        {
+            "psnr": record.validity["psnr"].mean,
+            "coverage": record.interval.coverage,
+            "crps": own["crps"].mean(),
+        }
+    )
     assert reference_scores(TASK, DATA, SETTINGS) is found
 
 

@@ -20,7 +20,7 @@ SAMPLERS = """
 import warnings
 import torch
 
-def load(task, device):
+def load(problem, device):
     def sampler(observation, generators):
         warnings.warn("mind the step")
         noise = torch.stack([torch.randn(3, 64, 64, generator=g) for g in generators])

@@ -21,7 +21,7 @@ from invbench.runs.store import RunStore
 def test_names_that_are_unknown_are_usage_errors(tmp_path, capsys):
     given = ["observe", "--task", "sr15", "--images", str(tmp_path), "-o", str(tmp_path)]
     assert main(given) is ExitCode.USAGE
-    assert "did you mean sr16?" in capsys.readouterr().err
+    assert "did you mean sr16 or srN?" in capsys.readouterr().err
 
 
 def test_list_names_every_case(capsys):

@@ -39,6 +39,6 @@ def test_the_mean_is_that_of_dense_matrices(operator, sigma):
 
 def test_a_mixture_is_declined():
     world = get_world("mixture")
-    task = world.tasks(TASKS, dict.fromkeys(TASKS, 16))["colorization"]
+    task = world.tasks({name: (task, 16) for name, task in TASKS.items()})["colorization"]
     with pytest.raises(UnsupportedProblemError, match="a single Gaussian"):
         SOLVERS["ndm"](world, world.problem(task, 16))

@@ -16,7 +16,7 @@ from invbench.worlds.scores import NAMES, sliced_wasserstein
 
 def records(world, solver, size=16, count=8):
     world = get_world(world)
-    task = world.tasks(TASKS, dict.fromkeys(TASKS, size))["colorization"]
+    task = world.tasks({name: (task, size) for name, task in TASKS.items()})["colorization"]
     sampler = SOLVERS[solver](world, world.problem(task, size))
     experiment = Experiment(
         case=Case(solver, task.name),
@@ -31,7 +31,7 @@ def records(world, solver, size=16, count=8):
 
 
 def test_jpeg_is_not_offered():
-    found = get_world("gaussian").tasks(TASKS, dict.fromkeys(TASKS, 32))
+    found = get_world("gaussian").tasks({name: (task, 32) for name, task in TASKS.items()})
     assert list(found) == ["sr16", "colorization"]
 
 
