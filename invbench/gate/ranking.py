@@ -17,7 +17,7 @@ from scipy.stats import t as student
 from invbench.errors import ConflictingRunsError, MissingDataError
 from invbench.gate.groups import sum_by_group
 from invbench.gate.identities import image_ids, photographs
-from invbench.gate.statistics import both_tests
+from invbench.gate.statistics import RESAMPLING_SHARE, both_tests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,14 +112,11 @@ def rank(
     adjusted = dict(zip(directions, both_tests(sums, alpha=alpha).p, strict=True))
     ratios = dict(zip(directions, _ratios(sums.means, sums.standard_errors), strict=True))
     n_photographs, order = len(set(groups)), list(means)
+    strictest = RESAMPLING_SHARE * alpha / len(directions)
     pairs = []
     for better, worse in combinations(order, 2):
         p = float(adjusted[better, worse])
-        missing = (
-            0
-            if p <= alpha
-            else _missing(n_photographs, ratios[better, worse], alpha / len(directions))
-        )
+        missing = 0 if p <= alpha else _missing(n_photographs, ratios[better, worse], strictest)
         pairs.append(Pair(better, worse, p, missing))
     shown = {(pair.better, pair.worse) for pair in pairs if pair.p <= alpha}
     return Ranking(task, score, n_photographs, means, tuple(pairs), _tiers(order, shown))
