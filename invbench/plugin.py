@@ -21,7 +21,7 @@ from invbench.models import Case
 from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
-from invbench.suite.checks import flaws
+from invbench.suite.checks import flaws, flaws_of_data
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session, default_results
 
@@ -60,8 +60,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse options that name nothing, all of them at once, before any work."""
     if hasattr(session.config, "workerinput"):
         return  # the process that started this one has looked
-    if found := flaws(session.config.stash[_SESSION].suite):
-        raise pytest.UsageError("\n".join(f"{type(error).__name__}: {error}" for error in found))
+    _refuse(flaws(session.config.stash[_SESSION].suite))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -180,9 +179,18 @@ def pytest_terminal_summary(
 
 
 def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
+    """Read the photographs of the selected cases, then make the run's folder ready."""
     if selected:
+        session = config.stash[_SESSION]
+        cases = [case for case in session.suite.cases if case.id in set(selected)]
+        _refuse(flaws_of_data(session.suite, [case.task for case in cases]))
         with _usage_errors():
-            config.stash[_SESSION].begin(sys.argv, selected)
+            session.begin(sys.argv, selected)
+
+
+def _refuse(found: Sequence[InvbenchError]) -> None:
+    if found:
+        raise pytest.UsageError("\n".join(f"{type(error).__name__}: {error}" for error in found))
 
 
 def _selected(items: Sequence[pytest.Item]) -> list[str]:

@@ -1,19 +1,24 @@
-"""Is everything that the options name there? Asked once, before any work."""
+"""Is everything that the options name there, and of use? Asked once, before any work."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.errors import (
     EmptyFolderError,
+    InvalidOptionError,
     InvbenchError,
     MissingDataError,
     UnknownNameError,
 )
-from invbench.machine import resolve_device
+from invbench.gate import BASELINES, device_slug, find_baseline, read_snapshot
+from invbench.machine import describe_environment, resolve_device
+from invbench.suite.options import Options
+from invbench.suite.places import suite_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from invbench.suite.resolve import Suite
 
@@ -27,9 +32,23 @@ def flaws(suite: Suite) -> list[InvbenchError]:
         lambda suite: suite.shard,
         _check_checkpoints,
         _check_data,
+        _check_lpips,
+        _check_baseline,
     )
     found = [error for check in checks if (error := _error_of(check, suite))]
     return [*found, *_flaws_of_cases(suite, found)]
+
+
+def flaws_of_data(suite: Suite, tasks: Iterable[str]) -> list[InvbenchError]:
+    """Read the targets of tasks, and return an error for each set that cannot be used.
+
+    What is read is kept for the cases that are measured on it.
+    """
+    found: dict[tuple[type[InvbenchError], str], list[str]] = {}
+    for task in dict.fromkeys(tasks):
+        if error := _error_of(_data_of(task), suite):
+            found.setdefault((type(error), str(error)), []).append(task)
+    return [kind(f"{', '.join(names)}: {text}") for (kind, text), names in found.items()]
 
 
 def _flaws_of_cases(suite: Suite, found: list[InvbenchError]) -> Iterator[InvbenchError]:
@@ -55,6 +74,10 @@ def _problem_of(task: str) -> Callable[[Suite], object]:
     return lambda suite: suite.problem(task)
 
 
+def _data_of(task: str) -> Callable[[Suite], object]:
+    return lambda suite: suite.data_set(task)
+
+
 def _check_checkpoints(suite: Suite) -> None:
     folder = suite.options.checkpoints
     if folder is not None and not folder.is_dir():
@@ -67,6 +90,26 @@ def _check_data(suite: Suite) -> None:
         raise EmptyFolderError(f"--data {folder}: no such folder")
     if folder is None and not suite.profile.embedded:
         raise MissingDataError(f"profile {suite.profile.name} has no data of its own; give --data")
+    if folder is None and suite.options.groups != Options().groups:
+        raise InvalidOptionError(
+            f"--groups {suite.options.groups} says how the photographs of --data belong together; "
+            "give --data"
+        )
+
+
+def _check_lpips(suite: Suite) -> None:
+    """Read the weights of LPIPS if the user names a file."""
+    if suite.options.lpips_weights is not None:
+        _ = suite.metrics
+
+
+def _check_baseline(suite: Suite) -> None:
+    """Read the baseline that the user names."""
+    chosen = suite.options.baseline
+    if chosen is not None and suite.options.gate != "off":
+        folders = [place / BASELINES for place in (Path.cwd(), suite_folder())]
+        device = device_slug(describe_environment(suite.device))
+        read_snapshot(find_baseline(chosen, folders, device))
 
 
 def _check_required(suite: Suite) -> None:
