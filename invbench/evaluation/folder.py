@@ -17,6 +17,7 @@ import torch
 from invbench.data import DataSet, digest
 from invbench.errors import InvbenchError, UnreadableImageError
 from invbench.evaluation.evaluate import Evaluation, assess
+from invbench.evaluation.folder_reference import FolderReference
 from invbench.evaluation.partners import read_partners
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, read_image
@@ -43,18 +44,23 @@ def score_samples(models: Mapping[str, SampleFiles], question: Question) -> Iter
     """Score what `data.layout.find_samples` has found, one model after the other.
 
     Images are scored with the samples that they have. Where their numbers differ, intervals are
-    made from as many samples of every image as the image with the fewest has.
+    made from as many samples of every image as the image with the fewest has. With targets there is
+    the skill, too, where the task has a reference.
 
-    Yields:
-        A model's record and scores; a record of status "error" if nothing of it could be scored.
+    Returns:
+        Each model's record and scores, made when they are asked for; a record of status "error" if
+        nothing of it could be scored.
 
     Raises:
         EmptyFolderError: if the folder of observations or targets is missing, or holds nothing.
     """
     ids = dict.fromkeys(image_id for files in models.values() for image_id in files.images)
     partners = read_partners(question, ids)
-    for model, files in models.items():
-        yield _score_model(Case(model, question.task.name), files, question, partners)
+    reference = FolderReference(question, partners)
+    return (
+        _score_model(Case(model, question.task.name), files, question, partners, reference)
+        for model, files in models.items()
+    )
 
 
 @dataclass
@@ -68,7 +74,11 @@ class _Scored:
 
 
 def _score_model(
-    case: Case, files: SampleFiles, question: Question, partners: Partners
+    case: Case,
+    files: SampleFiles,
+    question: Question,
+    partners: Partners,
+    reference: FolderReference,
 ) -> Evaluation:
     start = time.monotonic()
     usable = {name: paths for name, paths in files.images.items() if name not in partners.missing}
@@ -104,6 +114,7 @@ def _score_model(
         groups=[photo.group for photo in photos],
         n_samples=n_samples,
         rule=question.rule,
+        reference=reference.scores(scored.images, n_samples),
     )
     record = replace(
         evaluation.record,

@@ -221,6 +221,34 @@ def test_a_folder_that_holds_a_run_is_kept_unless_fresh_is_asked_for(place, caps
     assert score(place, "run", "--fresh") is ExitCode.OK
 
 
+def test_a_run_is_replaced_only_where_there_is_something_to_score(place, capsys):
+    before = (place / "run" / "run.json").read_bytes()
+    shutil.rmtree(place / "targets")
+    assert score(place, "run", "--fresh") is ExitCode.USAGE
+    assert "targets: no such folder" in capsys.readouterr().err
+    assert (place / "run" / "run.json").read_bytes() == before
+
+
+def test_folders_whose_names_are_no_model_s_are_refused_all_at_once(place, capsys):
+    for name in ("my model", "-x", "größe", "v1.2_b-c"):
+        shutil.copytree(place / "samples" / "ddrm", place / "samples" / name)
+    assert score(place, "odd") is ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert r"rename '-x', 'gr\xf6\xdfe', 'my model'; a folder's name is its model's" in said
+    assert not (place / "odd").exists()
+
+
+def test_skill_stands_in_the_table_the_report_and_the_ranking(place, capsys):
+    record = RunStore(place / "run").read_case("ddrm-sr16")
+    assert call("report", place / "run", "-o", place / "r.md") is ExitCode.OK
+    row = next(x for x in (place / "r.md").read_text().splitlines() if "| ddrm-sr16" in x)
+    assert f"{record.skill['crps'].value:+.2f}" in row
+    assert call("rank", place / "run", "--score", "crps") is ExitCode.OK
+    assert score(place, "without", "--no-skill") is ExitCode.OK
+    assert "crps_skill" not in capsys.readouterr().out
+    assert RunStore(place / "without").read_case("ddrm-sr16").skill == {}
+
+
 def test_reobservations_are_those_of_the_operator(prepared):
     sample = from_uint8(read_image(prepared / "samples" / "ddrm" / "city" / "0.png"))
     observation = from_uint8(read_image(prepared / "observations" / "city.png"))
