@@ -51,6 +51,16 @@ def flaws_of_data(suite: Suite, tasks: Iterable[str]) -> list[InvbenchError]:
     return [kind(f"{', '.join(names)}: {text}") for (kind, text), names in found.items()]
 
 
+def check_data(suite: Suite, tasks: Iterable[str]) -> None:
+    """Refuse targets of tasks that cannot be used, all of them at once.
+
+    Raises:
+        InvbenchError: the first of `flaws_of_data`, with the text of all.
+    """
+    if found := flaws_of_data(suite, tasks):
+        raise type(found[0])("\n".join(map(str, found)))
+
+
 def _flaws_of_cases(suite: Suite, found: list[InvbenchError]) -> Iterator[InvbenchError]:
     """Look at tasks and at cases, which there are only where samplers and profile are right."""
     if error := _error_of(lambda suite: suite.tasks, suite):

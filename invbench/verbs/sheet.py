@@ -39,10 +39,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.files import atomic_write
     from invbench.models import MODELS
     from invbench.report.contact_sheet import contact_sheet, encode_png
+    from invbench.suite.checks import check_data
     from invbench.suite.resolve import Suite
 
     options = replace(read_options(arguments), samples=SAMPLES)
     suite = Suite(options)
+    check_data(suite, suite.tasks)
     columns = arguments.model or [*MODELS, *suite.own]
     for problem in map(suite.problem, suite.tasks):
         subjects = suite.subjects(problem.name, arguments.model)
