@@ -155,7 +155,7 @@ class Rounds:
         self.scores.append(
             score_image(
                 samples,
-                observed.observation,
+                observed.compared,
                 operator=observed.problem.operator,
                 metrics=self._experiment.metrics,
                 target=observed.target,

@@ -29,7 +29,7 @@ class Observed:
     """An image that was observed: what a sampler may see, and the target behind it.
 
     Attributes:
-        problem: by which it was observed.
+        problem: by which it was observed, at this observation.
         image_id: of the photograph.
         target: ``[3, H, W]`` in [0, 1].
         observation: ``[c, h, w]`` in [0, 1], but for its noise.
@@ -40,11 +40,18 @@ class Observed:
     target: Tensor
     observation: Tensor
 
+    @property
+    def compared(self) -> Tensor:
+        """Return what reobservations are compared with: no mask that the observation carries."""
+        channels, _, _ = self.problem.operator.observation_shape(*self.target.shape[-2:])
+        return self.observation[:channels]
+
 
 def observe(photo: Photo, problem: Problem, device: torch.device) -> Observed:
     """Observe a photograph on a device, by a problem's operator and with its noise."""
     target = from_uint8(photo.pixels.to(device))
-    return Observed(problem, photo.id, target, problem.observe(target, photo.id))
+    observation = problem.observe(target, photo.id)
+    return Observed(problem.at(observation), photo.id, target, observation)
 
 
 def draw_samples(

@@ -71,7 +71,7 @@ def reference_row(
         samples = draw_samples(sampler, observed, replace(settings, dtype="float32"))
     except DidNotConvergeError:
         return None
-    problem, target, observation = observed.problem, observed.target, observed.observation
+    problem, target, observation = observed.problem, observed.target, observed.compared
     row = {
         "crps": float(crps(samples, target)),
         "energy": float(role_energy(pool_distances(samples, target))[0]),

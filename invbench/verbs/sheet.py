@@ -73,7 +73,7 @@ def draw_rows(
             model: [_picture(one) for one in draw_samples(subject.sampler, observed, settings)]
             for model, subject in subjects.items()
         }
-        observation, target = _picture(observed.observation), _picture(observed.target)
+        observation, target = _picture(observed.compared), _picture(observed.target)
         rows.append(SheetRow(photo.id, observation, target, pictures))
     return rows
 
