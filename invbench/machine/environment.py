@@ -115,19 +115,36 @@ def lasting_facts(device: torch.device) -> dict[str, Any]:
 
 
 def device_key(device: torch.device, dtype: str) -> str:
-    """Return the key within which timings compare: hardware, CUDA, torch, precision."""
+    """Return the key within which timings compare: hardware, CUDA, torch, precision.
+
+    Ask for it once samples were drawn: a sampler may have changed the precision.
+    """
     gpu = _gpu(device)
     if gpu is None:
         threads, memory = f"{torch.get_num_threads()} threads", f"memory {_freed_memory()}"
         return f"{_cpu_name()}/{threads}/{memory}/torch{torch.__version__}/{dtype}"
-    precision = _CUDNN.conv.fp32_precision
-    return f"{gpu['name']}/cu{gpu['cuda']}/torch{torch.__version__}/{dtype}/{precision}"
+    software = f"cu{gpu['cuda']}/torch{torch.__version__}"
+    return f"{gpu['name']}/{software}/{dtype}/{_float32_precision()}"
 
 
 def forbid_tf32() -> None:
-    """Make GPUs compute in float32 rather than TF32, so that scores agree between GPUs."""
+    """Make GPUs compute in float32 rather than TF32, so that scores agree between GPUs.
+
+    Torch has old and new switches for it, and refuses to read the old ones where they differ.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     _CUDNN.conv.fp32_precision = "ieee"
+
+
+def _float32_precision() -> str:
+    """Say what float32 is computed in now, which a sampler may have changed."""
+    conv, matmul = (
+        "tf32" if switch.fp32_precision == "tf32" else "ieee"
+        for switch in (_CUDNN.conv, torch.backends.cuda.matmul)
+    )
+    return conv if conv == matmul else f"conv {conv}, matmul {matmul}"
 
 
 def _freed_memory() -> str:

@@ -13,6 +13,8 @@ from invbench.machine import environment
 from invbench.machine.environment import (
     DeviceError,
     describe_environment,
+    device_key,
+    forbid_tf32,
     gpu_state,
     lasting_facts,
     resolve_device,
@@ -49,6 +51,13 @@ def gpus(monkeypatch):
 
     monkeypatch.setattr(environment, "_output", output)
     return chosen
+
+
+@pytest.fixture
+def switches():
+    """Leave the process as the suite's other tests expect it."""
+    yield
+    forbid_tf32()
 
 
 def test_a_cpu_has_no_gpu_and_everything_is_json():
@@ -95,3 +104,26 @@ def test_auto_deals_gpus_out_to_workers(gpus):  # noqa: ARG001 the fixture prete
     assert found == [0, 1, 0, 1]
     with pytest.raises(DeviceError):
         resolve_device("cuda:2")
+
+
+def test_without_tf32_old_switches_can_still_be_read(switches):  # noqa: ARG001
+    forbid_tf32()
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        pass
+    assert describe_environment(CPU)["determinism"]["matmul_fp32_precision"] == "ieee"
+
+
+def test_a_sampler_that_turns_tf32_on_is_timed_under_another_key(gpus, switches):  # noqa: ARG001
+    forbid_tf32()
+    before = device_key(CARD, "float32")
+    assert before.endswith("/float32/ieee")
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    assert device_key(CARD, "float32").endswith("/float32/conv ieee, matmul tf32")
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    assert device_key(CARD, "float32").endswith("/float32/tf32")
+    forbid_tf32()
+    torch.backends.cudnn.allow_tf32 = True  # the old switch
+    assert device_key(CARD, "float32").endswith("/float32/conv tf32, matmul ieee")
