@@ -43,6 +43,7 @@ class Question:
         groups: see `data.folder.folder_photos`.
         device: where scores are computed.
         rule: how the interval's quantiles are estimated.
+        n_pictures: of how many images of each model, the first, pictures are kept.
     """
 
     task: Task
@@ -52,6 +53,7 @@ class Question:
     groups: Grouping = "image"
     device: torch.device = torch.device("cpu")
     rule: Rule = "linear"
+    n_pictures: int = 0
 
 
 @dataclass(frozen=True, eq=False)

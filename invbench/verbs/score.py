@@ -39,7 +39,7 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="RUN", help="folder of the run (results/<time>)"
     )
-    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh"))
+    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh", "pictures"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         metrics=load_metrics(options, suite.device, offline=options.offline),
         groups=options.groups,
         device=suite.device,
+        n_pictures=options.pictures,
     )
     models = find_samples(arguments.folder)
     cases = tuple(Case(model, task.name).id for model in models)
@@ -72,6 +73,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
     records = []
     for evaluation in score_samples(models, question):
+        store.write_pictures(evaluation.record.case_id, evaluation.pictures)
         store.write_case(evaluation.record, evaluation.scores)
         records.append(evaluation.record)
     for line in lines(records):
