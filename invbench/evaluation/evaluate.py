@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from invbench.evaluation.scoring import ImageScores
     from invbench.evaluation.skill import ReferenceScores
     from invbench.metrics import Metric
+    from invbench.runs import Picture
     from invbench.uncertainty import Rule
 
 
@@ -56,10 +57,12 @@ class Evaluation:
         record: what is written as JSON.
         scores: name -> array: each metric ``[n, K]``, and what `summary.per_image` says; where
             images differ in K, ``sample_counts`` says how much of each row is filled.
+        pictures: of the first images, as many as were asked for.
     """
 
     record: CaseRecord
     scores: Mapping[str, NDArray[np.float64]]
+    pictures: Sequence[Picture] = ()
 
 
 def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Evaluation:
@@ -109,7 +112,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         throughput=throughput,
         wall_s=time.monotonic() - start,
     )
-    return replace(evaluation, record=record)
+    return replace(evaluation, record=record, pictures=rounds.pictures)
 
 
 def assess(

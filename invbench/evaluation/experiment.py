@@ -105,6 +105,7 @@ class Settings:
         device: where the sampler and its observations are.
         dtype: "float32", or "bfloat16" to sample under autocast.
         rule: of the interval's quantiles; `linear` is the study's.
+        n_pictures: of how many images, the first, pictures are kept.
     """
 
     n_samples: int
@@ -113,6 +114,7 @@ class Settings:
     device: torch.device = torch.device("cpu")
     dtype: str = "float32"
     rule: Rule = "linear"
+    n_pictures: int = 0
 
     def identity(self, *, nfe: int | None) -> dict[str, Any]:
         """Return what samples depend on, for the record.

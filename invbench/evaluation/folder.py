@@ -19,6 +19,7 @@ from invbench.errors import InvbenchError, UnreadableImageError
 from invbench.evaluation.evaluate import Evaluation, assess
 from invbench.evaluation.folder_reference import FolderReference
 from invbench.evaluation.partners import read_partners
+from invbench.evaluation.pictures import picture
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, read_image
 from invbench.models import Case
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from invbench.data.layout import SampleFiles
     from invbench.evaluation.partners import Partners, Question
     from invbench.evaluation.scoring import ImageScores
+    from invbench.runs import Picture
 
 NOT_MEASURED = {
     "throughput": "samples were drawn elsewhere",
@@ -71,6 +73,7 @@ class _Scored:
     counts: dict[str, int] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
 
 
 def _score_model(
@@ -123,7 +126,7 @@ def _score_model(
         remarks=(*partners.remarks, *_remarks(files, scored.counts, partners)),
         wall_s=time.monotonic() - start,
     )
-    return replace(evaluation, record=record)
+    return replace(evaluation, record=record, pictures=scored.pictures)
 
 
 def _score_images(
@@ -140,6 +143,8 @@ def _score_images(
         else:
             scored.counts[image_id] = len(samples)
             scored.digests.append(f"{image_id} {sha256(samples.numpy()).hexdigest()}\n")
+            if len(scored.pictures) < question.n_pictures:
+                scored.pictures.append(_picture(image_id, samples, question, partners))
     return scored
 
 
@@ -189,6 +194,17 @@ def _score(
         other=None if target is None else _other(image_id, partners, device),
         rule=question.rule,
         n_samples=n_samples,
+    )
+
+
+def _picture(image_id: str, samples: Tensor, question: Question, partners: Partners) -> Picture:
+    observation, target = partners.observations[image_id], partners.targets.get(image_id)
+    return picture(
+        image_id,
+        from_uint8(samples),
+        from_uint8(observation.pixels),
+        None if target is None else from_uint8(target.pixels),
+        rule=question.rule,
     )
 
 

@@ -44,6 +44,7 @@ class Question:
         device: where scores are computed.
         rule: how the interval's quantiles are estimated.
         skill: whether to score the reference sampler as well, where there are targets.
+        n_pictures: of how many images of each model, the first, pictures are kept.
     """
 
     task: Task
@@ -54,6 +55,7 @@ class Question:
     device: torch.device = torch.device("cpu")
     rule: Rule = "linear"
     skill: bool = True
+    n_pictures: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from invbench.evaluation.contract import (
     features,
     global_states,
 )
+from invbench.evaluation.pictures import picture
 from invbench.evaluation.sampling import draw_samples, observe
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from invbench.evaluation.experiment import Experiment
     from invbench.evaluation.sampling import Observed
     from invbench.evaluation.scoring import ImageScores
+    from invbench.runs import Picture
 
 
 class Rounds:
@@ -40,12 +42,14 @@ class Rounds:
         seconds: of each round so far.
         first_call_s: seconds of the warm-up.
         scores: of each image so far.
+        pictures: of the first images.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self.seconds: list[float] = []
         self.first_call_s = 0.0
         self.scores: list[ImageScores] = []
+        self.pictures: list[Picture] = []
         self._experiment = experiment
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
@@ -152,15 +156,20 @@ class Rounds:
         if self._first is None:
             self._first = to_uint8(samples)
         self._features.append(features(samples))
+        settings, target = self._experiment.settings, observed.target
+        if len(self.pictures) < settings.n_pictures:
+            shown = observed.observation
+            drawn = picture(observed.image_id, samples, shown, target, rule=settings.rule)
+            self.pictures.append(drawn)
         self.scores.append(
             score_image(
                 samples,
                 observed.compared,
                 operator=observed.problem.operator,
                 metrics=self._experiment.metrics,
-                target=observed.target,
+                target=target,
                 other=self._other(observed),
-                rule=self._experiment.settings.rule,
+                rule=settings.rule,
                 noise_fit=self._experiment.noise_fit,
             )
         )

@@ -61,6 +61,7 @@ def merge(stores: Sequence[RunStore], into: RunStore) -> int:
         raise MissingDataError(f"no case in {', '.join(str(store.folder) for store in stores)}")
     into.begin()
     for record, store in chosen.values():
+        into.write_pictures(record.case_id, store.read_pictures(record.case_id))
         into.write_case(record, store.read_scores(record.case_id) if record.validity else None)
     into.write_run(
         facts[0]

@@ -5,6 +5,7 @@
     <run>/run.json            what was asked for, and the environment
     <run>/cases/<case>.json   a record; its existence means that the case is done
     <run>/scores/<case>.npz   the scores behind it
+    <run>/pictures/<case>/    what the first images look like
     <run>/timing.json         speed measured in fresh processes, if it was
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
 from invbench.files import atomic_write
+from invbench.runs.pictures import Picture, read_picture, write_picture
 from invbench.runs.plain_json import differences, finite
 from invbench.runs.records import (
     RUN_SCHEMA,
@@ -33,7 +35,7 @@ from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
 from invbench.runs.typed_json import build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -74,6 +76,8 @@ class RunStore:
             with suppress(OSError):
                 for path in (probe, *folder.glob(".*.part")):
                     path.unlink(missing_ok=True)
+        for path in self.folder.glob("pictures/*/.*.part"):
+            path.unlink(missing_ok=True)
         if fresh:
             for path in stored:
                 path.unlink(missing_ok=True)
@@ -195,6 +199,25 @@ class RunStore:
         except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
             raise InvalidRecordError(f"{path}: damaged ({error})") from error
 
+    def write_pictures(self, case_id: str, pictures: Sequence[Picture]) -> None:
+        """Write what a case's first images look like, in place of what was kept of them.
+
+        Raises:
+            StorageError: if they cannot be written.
+        """
+        for number, picture in enumerate(pictures):
+            write_picture(self._pictures(case_id) / f"{number}.png", picture)
+        for path in self._picture_files(case_id)[len(pictures) :]:
+            path.unlink(missing_ok=True)
+
+    def read_pictures(self, case_id: str) -> list[Picture]:
+        """Read what was kept of a case's first images; nothing, if nothing was.
+
+        Raises:
+            InvalidRecordError: if a picture is damaged.
+        """
+        return [read_picture(path) for path in self._picture_files(case_id)]
+
     def case_ids(self) -> list[str]:
         """Return the ids of the cases that are done, sorted."""
         return sorted(path.stem for path in (self.folder / "cases").glob("*.json"))
@@ -222,10 +245,18 @@ class RunStore:
             self.folder / "timing.json",
             *(self.folder / "cases").glob("*.json"),
             *(self.folder / "scores").glob("*.npz"),
+            *(self.folder / "pictures").glob("*/*.png"),
         ]
 
     def _case(self, case_id: str) -> Path:
         return self.folder / "cases" / f"{case_id}.json"
+
+    def _pictures(self, case_id: str) -> Path:
+        return self.folder / "pictures" / case_id
+
+    def _picture_files(self, case_id: str) -> list[Path]:
+        files = [path for path in self._pictures(case_id).glob("*.png") if path.stem.isdecimal()]
+        return sorted(files, key=lambda path: int(path.stem))
 
     def _scores(self, case_id: str) -> Path:
         return self.folder / "scores" / f"{case_id}.npz"

@@ -47,6 +47,11 @@ class Options:
     samples: int | None = _option(
         "samples an image, in place of the profile's", default=None, type=int
     )
+    pictures: int = _option(
+        "images a case, the first, of which the run keeps pictures for its report",
+        default=4,
+        type=int,
+    )
     results: Path | None = _option(
         "folder for records (default: results/<time>)", default=None, type=Path, metavar="DIR"
     )

@@ -154,6 +154,7 @@ class Suite:
             seed=self.options.seed,
             device=self.device,
             dtype=self.options.dtype,
+            n_pictures=self.options.pictures,
         )
 
     def problem(self, task: str) -> Problem:

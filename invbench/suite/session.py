@@ -88,6 +88,7 @@ class Session:
         record = self._judge(evaluation.record, experiment)
         if self.suite.worker is not None:
             record = replace(record, throughput=None, not_measured={"throughput": SHARED_MACHINE})
+        self.store.write_pictures(case.id, evaluation.pictures)
         self.store.write_case(record, evaluation.scores)
         return record
 

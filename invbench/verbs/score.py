@@ -44,7 +44,7 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="RUN", help="folder of the run (results/<time>)"
     )
-    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh"))
+    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh", "pictures"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         groups=options.groups,
         device=suite.device,
         skill=not arguments.no_skill,
+        n_pictures=options.pictures,
     )
     evaluations = score_samples(models, question)  # before a run that is there is replaced
     cases = tuple(Case(model, task.name).id for model in models)
@@ -81,6 +82,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
     records = []
     for evaluation in evaluations:
+        store.write_pictures(evaluation.record.case_id, evaluation.pictures)
         store.write_case(evaluation.record, evaluation.scores)
         records.append(evaluation.record)
     for line in lines(records):
