@@ -10,6 +10,7 @@ from invbench.errors import InvbenchError, MissingDataError
 from invbench.exit_codes import ExitCode
 from invbench.verbs import (  # `list` is named after its verb
     baseline,
+    check,
     compare,
     env,
     import_checkpoint,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     list,
+    check,
     run,
     train,
     import_checkpoint,

@@ -14,7 +14,15 @@ class InvbenchError(Exception):
 
 
 class InvalidImagesError(InvbenchError, ValueError):
-    """Images break the convention: float32, [..., C, H, W], finite, in [0, 1]."""
+    """Images break the convention: float32, [..., C, H, W], finite, in [0, 1].
+
+    Attributes:
+        rule: which rule is broken, if one of these: "tensor", "shape", "dtype", "finite", "range".
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class InvalidSamplesError(InvalidImagesError):

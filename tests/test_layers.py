@@ -22,7 +22,7 @@ FLOORS = (
     {"models"},
     {"worlds"},
     {"evaluation", "sentinels"},
-    {"suite", "training"},
+    {"conformance", "suite", "training"},
     {"plugin", "verbs"},
     {"cli"},
     {"__main__"},

@@ -12,6 +12,7 @@ from invbench.evaluation.contract import (
     draw_in_other_batches,
     features,
     global_states,
+    touched,
 )
 from invbench.evaluation.pictures import picture
 from invbench.evaluation.sampling import draw_samples, observe
@@ -105,7 +106,7 @@ class Rounds:
             self.seconds,
             noticeable=NOTICEABLE,
         )
-        after = global_states()
+        used = touched(before)
         assert self._first is not None
         counts = (
             settings.n_samples - round((image.duplicate_fraction or 0) * settings.n_samples)
@@ -116,7 +117,7 @@ class Rounds:
             image_id=first.image_id,
             samples=from_uint8(self._first),
             again=from_uint8(drawn[0]),
-            touched=[name for name, state in before.items() if state != after[name]],
+            touched=used,
             batched=draw_in_other_batches(sampler, first, last, settings),
             features=np.stack(self._features),
             distinct=dict(zip(ids, counts, strict=True)),

@@ -195,7 +195,8 @@ def _as_tensor(samples: object) -> Tensor:
         kind = f" of {samples.dtype}" if isinstance(samples, np.ndarray) else ""
         raise InvalidSamplesError(
             f"samples are of type {type(samples).__name__}{kind}; "
-            "return one tensor [N, 3, H, W] with values in [0, 1]"
+            "return one tensor [N, 3, H, W] with values in [0, 1]",
+            "tensor",
         )
     return samples.detach()
 
@@ -204,7 +205,8 @@ def _check(samples: Tensor, names: Sequence[tuple[str, int]], size: tuple[int, i
     """Refuse a chunk that breaks the convention, naming the first row that does."""
     expected = (len(names), 3, *size)
     if samples.shape != expected:
-        raise InvalidSamplesError(f"samples have shape {tuple(samples.shape)}, not {expected}")
+        shape = tuple(samples.shape)
+        raise InvalidSamplesError(f"samples have shape {shape}, not {expected}", "shape")
     try:
         check_images(samples, name="samples", error=InvalidSamplesError)
     except InvalidSamplesError:

@@ -10,7 +10,7 @@ from invbench.machine.environment import (
     lasting_facts,
     resolve_device,
 )
-from invbench.machine.memory import freed_memory_is_kept, keep_freed_memory
+from invbench.machine.memory import bytes_in_use, freed_memory_is_kept, keep_freed_memory
 from invbench.machine.timing import (
     compare_speed,
     measure,
@@ -20,6 +20,7 @@ from invbench.machine.timing import (
 )
 
 __all__ = [
+    "bytes_in_use",
     "compare_speed",
     "describe_environment",
     "device_key",
