@@ -142,7 +142,7 @@ def _score_images(
             scored.left_out.append(f"{image_id}: {error}")
         else:
             scored.counts[image_id] = len(samples)
-            scored.digests.append(f"{image_id} {sha256(samples.numpy()).hexdigest()}\n")
+            scored.digests.append(f"{image_id} {sha256(samples.numpy().data).hexdigest()}\n")
             if len(scored.pictures) < question.n_pictures:
                 scored.pictures.append(_picture(image_id, samples, question, partners))
     return scored
