@@ -139,8 +139,7 @@ def _score_images(
             scored.left_out.append(f"{image_id}: {error}")
         else:
             scored.counts[image_id] = len(samples)
-            content = samples.numpy().tobytes()
-            scored.digests.append(f"{image_id} {sha256(content).hexdigest()}\n")
+            scored.digests.append(f"{image_id} {sha256(samples.numpy()).hexdigest()}\n")
     return scored
 
 

@@ -89,11 +89,11 @@ def read_paper(path: Path) -> PaperTable:
 def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[str]:
     """Lay out, for each task, all models with our scores beside the study's, in Markdown.
 
-    Below each table stand the rank correlations of the two, for each score that enough methods
-    have in both, and whether the study's claims hold here. DDRM counts for itself: correlations
-    are also told without it and, where a run has it, with `PUBLISHED` in its place. LPIPS has the
-    name that it was scored
-    under; one of random weights is shown, and not correlated with the study's.
+    Models that the study does not have stand below its own. Below each table stand the rank
+    correlations of the two, for each score that enough methods have in both, and whether the
+    study's claims hold here. DDRM counts for itself: correlations are also told without it and,
+    where a run has it, with `PUBLISHED` in its place. LPIPS has the name that it was scored under;
+    one of random weights is shown, and not correlated with the study's.
 
     Args:
         records: of one run, by case id.
@@ -114,17 +114,28 @@ def _table(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> 
         headings += [_heading(measured, score), f"{score} (paper)"]
     yield _row([*headings, "width", "coverage", "ideal"])
     yield _row(["---", *["---:"] * (len(headings) + 2)])
-    published = [PUBLISHED] if f"{PUBLISHED}-{task}" in measured else []
-    for model in (*paper.models, *published):
+    for model in (*paper.models, *_others(measured, paper, task)):
         record = measured.get(f"{model}-{task}")
         cells = [model]
         method = APART if model == PUBLISHED else model
         for score, digits in DIGITS.items():
             cells.append(_number(our_score(record, score), digits))
-            cells.append(_number(paper.value(method, task, score), digits, missing="absent"))
+            missing = "absent" if method in paper.models else "-"
+            cells.append(_number(paper.value(method, task, score), digits, missing=missing))
         ideal = record.interval.ideal_coverage if record and record.interval else None
         shown = (our_score(record, "width"), our_score(record, "coverage"), ideal)
         yield _row([*cells, *(_number(value, 3) for value in shown)])
+
+
+def _others(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> list[str]:
+    """Return the models of a task that the study does not have, but for the reference."""
+    published = [PUBLISHED] if f"{PUBLISHED}-{task}" in measured else []
+    known = (*paper.models, PUBLISHED, "reference")
+    names = {
+        case: record.identity.get("model", {}).get("name") for case, record in measured.items()
+    }
+    others = [name for case, name in names.items() if case == f"{name}-{task}"]
+    return published + [name for name in others if name not in known]
 
 
 def _heading(measured: Mapping[str, CaseRecord], score: str) -> str:

@@ -85,6 +85,22 @@ class TestReport:
         assert rows["c"][1:3] == ["-", "absent"]
         assert "- psnr: not enough: 1 of 4 models have both" in lines
 
+    def test_shows_models_that_the_study_does_not_have(self):
+        def record(model, task, psnr):
+            identity = {"model": {"name": model}, "task": {"name": task}}
+            return case_record(f"{model}-{task}", identity=identity, psnr=psnr)
+
+        records = by_id(
+            record("mine", "sr16", 25.0),
+            record("a", "sr16", 20.0),
+            record("mine", "sr4", 30.0),
+            record("reference", "sr16", 40.0),
+        )
+        lines = paper_report(records, table_of(a=21.5))
+        rows = [line.strip("| ").split(" | ")[:3] for line in lines if line.startswith("| ")]
+        assert rows[2:] == [["a", "20.00", "21.50"], ["mine", "25.00", "-"]]
+        assert "- psnr: not enough: 1 of 4 models have both" in lines
+
     @pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "lpips_squeeze_fp16"])
     def test_lpips_counts_under_whatever_name_it_was_scored(self, name):
         table = PaperTable(
