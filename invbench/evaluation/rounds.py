@@ -13,7 +13,7 @@ from invbench.evaluation.contract import (
     features,
     global_states,
 )
-from invbench.evaluation.sampling import draw_samples, observe
+from invbench.evaluation.sampling import draw_within_memory, observe
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
 from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchronized_clock
@@ -40,12 +40,14 @@ class Rounds:
         seconds: of each round so far.
         first_call_s: seconds of the warm-up.
         scores: of each image so far.
+        settings: the experiment's; with a smaller chunk size once memory has run out.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self.seconds: list[float] = []
         self.first_call_s = 0.0
         self.scores: list[ImageScores] = []
+        self.settings = experiment.settings
         self._experiment = experiment
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
@@ -91,7 +93,7 @@ class Rounds:
             sampler's contract look at.
         """
         experiment, last = self._experiment, self._observed
-        sampler, settings = experiment.subject.sampler, experiment.settings
+        sampler = experiment.subject.sampler
         self._observed = first = self._observe(0)
         drawn: list[Tensor] = []
         before = global_states()
@@ -103,6 +105,7 @@ class Rounds:
         )
         after = global_states()
         assert self._first is not None
+        settings = self.settings
         counts = (
             settings.n_samples - round((image.duplicate_fraction or 0) * settings.n_samples)
             for image in self.scores
@@ -126,10 +129,10 @@ class Rounds:
         return observe(photo, experiment.problem, experiment.settings.device)
 
     def _draw(self, first: int = 0) -> Tensor:
-        experiment = self._experiment
-        return draw_samples(
-            experiment.subject.sampler, self._observed, experiment.settings, first=first
+        samples, self.settings = draw_within_memory(
+            self._experiment.subject.sampler, self._observed, self.settings, first=first
         )
+        return samples
 
     def _draw_unscored(self) -> None:
         """Draw samples beyond the K that are scored, other ones at every call."""

@@ -8,7 +8,11 @@ CPU. The samples are the same either way.
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
+import traceback
+
+import torch
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of mallopt(3)
 _LARGE = 64 * 2**20  # bytes; by default glibc maps any block of more than half of this
@@ -49,6 +53,14 @@ def freed_memory_is_kept() -> bool:
     mapped = libc.mallinfo2().hblks > before
     libc.free(block)
     return not mapped
+
+
+def release_memory(error: BaseException) -> None:
+    """Free what the functions that an error ended still hold, on a GPU as well."""
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _glibc() -> ctypes.CDLL | None:
