@@ -62,7 +62,7 @@ def check_images(
         raise error(f"{name}: shape {tuple(images.shape)}; expected non-empty [..., C, H, W]")
     if channels is not None and images.shape[-3] != channels:
         raise error(f"{name}: {images.shape[-3]} channels in {tuple(images.shape)}, not {channels}")
-    low, high = (float(bound) for bound in torch.aminmax(images.detach()))
+    low, high = torch.stack(torch.aminmax(images.detach())).cpu().tolist()  # one wait, not two
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~torch.isfinite(images)).sum())
         raise error(f"{name}: {bad} of {images.numel()} values are NaN or infinite")
