@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
 SEED_SCHEME = "blake2b(seed/task/image_id/k)"
+_LARGE = 2**16  # values that are worth a thread
 
 
 def sample_seed(seed: int, task: str, image_id: str, index: int) -> int:
@@ -45,5 +47,36 @@ def randn(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Draw standard normal noise ``[len(generators), *shape]``, row k from generator k alone."""
-    rows = [torch.randn(*shape, generator=one) for one in generators]
-    return torch.stack(rows).to(device=device, dtype=dtype)
+    pinned = torch.device(device).type == "cuda"
+    noise = torch.empty(len(generators), *shape, pin_memory=pinned)
+    fill_rows(noise, generators, lambda row, one: torch.randn(row.shape, generator=one, out=row))
+    return to_device(noise, device).to(dtype)
+
+
+def fill_rows(
+    noise: Tensor,
+    generators: Sequence[torch.Generator],
+    fill: Callable[[Tensor, torch.Generator], object],
+) -> None:
+    """Fill row k of a tensor by generator k, large rows in as many threads as torch has."""
+    inference = torch.is_inference_mode_enabled()
+
+    def fill_in_thread(row: Tensor, one: torch.Generator) -> None:
+        with torch.inference_mode(inference):  # which every thread enters for itself
+            fill(row, one)
+
+    threads = min(len(generators), torch.get_num_threads())
+    alone = len({id(one) for one in generators}) < len(generators)  # drawn from in turns
+    if threads < 2 or alone or noise[0].numel() < _LARGE:
+        for row, one in zip(noise, generators, strict=True):
+            fill(row, one)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill_in_thread, noise, generators))
+
+
+def to_device(noise: Tensor, device: torch.device | str) -> Tensor:
+    """Move what was drawn on the CPU to a device, without waiting for what a GPU has yet to do."""
+    if torch.device(device).type == "cuda":
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)

@@ -286,6 +286,7 @@ def pretended_card():
         "torch.cuda.current_device": 0,
         "torch.cuda.device_count": 1,
         "torch.cuda.set_device": None,
+        "torch.cuda.get_rng_state": torch.zeros(16, dtype=torch.uint8),
         "torch.cuda.synchronize": None,
         "torch.cuda.empty_cache": None,
         "torch.cuda.reset_peak_memory_stats": None,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from invbench.evaluation.experiment import Experiment
+    from invbench.evaluation.experiment import Experiment, Settings
     from invbench.evaluation.noise_fit import NoiseFit
     from invbench.evaluation.scoring import ImageScores
     from invbench.evaluation.skill import ReferenceScores
@@ -99,7 +99,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         noise_fit=experiment.noise_fit,
     )
     throughput = replace(
-        _throughput(experiment, rounds.seconds, peak_bytes),
+        _throughput(experiment, rounds.settings, rounds.seconds, peak_bytes),
         first_call_s=rounds.first_call_s,
         saved_by_repeating=saved,
     )
@@ -187,9 +187,8 @@ def _by_sample(
 
 
 def _throughput(
-    experiment: Experiment, seconds: Sequence[float], peak_bytes: int | None
+    experiment: Experiment, settings: Settings, seconds: Sequence[float], peak_bytes: int | None
 ) -> ThroughputRecord:
-    settings = experiment.settings
     return ThroughputRecord(
         seconds_per_round=tuple(seconds),
         samples_per_round=settings.n_samples,

@@ -103,7 +103,7 @@ class Settings:
         chunk_size: samples drawn in one call of the sampler.
         seed: root seed.
         device: where the sampler and its observations are.
-        dtype: "float32", or "bfloat16" to sample under autocast.
+        dtype: what networks compute in: "float32" or "bfloat16".
         rule: of the interval's quantiles; `linear` is the study's.
         n_pictures: of how many images, the first, pictures are kept.
     """

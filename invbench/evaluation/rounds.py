@@ -15,7 +15,7 @@ from invbench.evaluation.contract import (
     touched,
 )
 from invbench.evaluation.pictures import picture
-from invbench.evaluation.sampling import draw_samples, observe
+from invbench.evaluation.sampling import draw_within_memory, observe
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
 from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchronized_clock
@@ -44,6 +44,7 @@ class Rounds:
         first_call_s: seconds of the warm-up.
         scores: of each image so far.
         pictures: of the first images.
+        settings: the experiment's; with a smaller chunk size once memory has run out.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -51,6 +52,7 @@ class Rounds:
         self.first_call_s = 0.0
         self.scores: list[ImageScores] = []
         self.pictures: list[Picture] = []
+        self.settings = experiment.settings
         self._experiment = experiment
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
@@ -96,7 +98,7 @@ class Rounds:
             sampler's contract look at.
         """
         experiment, last = self._experiment, self._observed
-        sampler, settings = experiment.subject.sampler, experiment.settings
+        sampler = experiment.subject.sampler
         self._observed = first = self._observe(0)
         drawn: list[Tensor] = []
         before = global_states()
@@ -108,6 +110,7 @@ class Rounds:
         )
         used = touched(before)
         assert self._first is not None
+        settings = self.settings
         counts = (
             settings.n_samples - round((image.duplicate_fraction or 0) * settings.n_samples)
             for image in self.scores
@@ -131,10 +134,10 @@ class Rounds:
         return observe(photo, experiment.problem, experiment.settings.device)
 
     def _draw(self, first: int = 0) -> Tensor:
-        experiment = self._experiment
-        return draw_samples(
-            experiment.subject.sampler, self._observed, experiment.settings, first=first
+        samples, self.settings = draw_within_memory(
+            self._experiment.subject.sampler, self._observed, self.settings, first=first
         )
+        return samples
 
     def _draw_unscored(self) -> None:
         """Draw samples beyond the K that are scored, other ones at every call."""

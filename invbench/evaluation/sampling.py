@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import torch
 
 from invbench.errors import InvalidSamplesError
 from invbench.images import check_images, from_uint8, to_uint8
+from invbench.machine import release_memory
 from invbench.seeding import generator, sample_seed
 
 if TYPE_CHECKING:
@@ -75,6 +76,30 @@ def draw_samples(
     return draw_rows(sampler, [observed], rows, settings)
 
 
+def draw_within_memory(
+    sampler: Sampler, observed: Observed, settings: Settings, *, first: int = 0
+) -> tuple[Tensor, Settings]:
+    """Draw the K samples of one image, fewer at a time where memory runs out; see `draw_samples`.
+
+    The samples are the same, since none depends on the others of its call.
+
+    Returns:
+        The samples, and the settings whose chunk size was small enough.
+
+    Raises:
+        torch.OutOfMemoryError: if there is not enough for a single sample.
+    """
+    while True:
+        try:
+            return draw_samples(sampler, observed, settings, first=first), settings
+        except torch.OutOfMemoryError as error:
+            size = min(settings.chunk_size, settings.n_samples) // 2
+            if size == 0:
+                raise
+            release_memory(error)
+        settings = replace(settings, chunk_size=size)
+
+
 def draw_rows(
     sampler: Sampler,
     images: Sequence[Observed],
@@ -98,18 +123,16 @@ def draw_rows(
     Raises:
         InvalidSamplesError: see `draw`.
     """
-    bfloat16 = settings.dtype == "bfloat16"
-    with torch.autocast(settings.device.type, torch.bfloat16, enabled=bfloat16):
-        return _draw(
-            sampler,
-            torch.stack([image.observation for image in images]),
-            rows,
-            task=images[0].problem.name,
-            image_ids=[image.image_id for image in images],
-            size=(images[0].target.shape[-2], images[0].target.shape[-1]),
-            seed=settings.seed,
-            chunk_size=chunk_size or settings.chunk_size,
-        )
+    return _draw(
+        sampler,
+        torch.stack([image.observation for image in images]),
+        rows,
+        task=images[0].problem.name,
+        image_ids=[image.image_id for image in images],
+        size=(images[0].target.shape[-2], images[0].target.shape[-1]),
+        seed=settings.seed,
+        chunk_size=chunk_size or settings.chunk_size,
+    )
 
 
 def draw(

@@ -64,7 +64,7 @@ def check_images(
     if channels is not None and images.shape[-3] != channels:
         shape = tuple(images.shape)
         raise error(f"{name}: {shape[-3]} channels in {shape}, not {channels}", "shape")
-    low, high = (float(bound) for bound in torch.aminmax(images.detach()))
+    low, high = torch.stack(torch.aminmax(images.detach())).cpu().tolist()  # one wait, not two
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~torch.isfinite(images)).sum())
         raise error(f"{name}: {bad} of {images.numel()} values are NaN or infinite", "finite")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import platform
+import traceback
 
 import torch
 
@@ -67,6 +68,14 @@ def bytes_in_use(device: torch.device) -> int | None:
         return None
     found = libc.mallinfo2()
     return int(found.uordblks + found.hblkhd)
+
+
+def release_memory(error: BaseException) -> None:
+    """Free what the functions that an error ended still hold, on a GPU as well."""
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from invbench.errors import CorruptCheckpointError, ForeignCheckpointError, MissingCheckpointError
 from invbench.files import atomic_write
+from invbench.networks import narrow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,9 +150,23 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def load_checkpoint(
-    path: Path, *, method: Method, task: str, configuration: str, device: torch.device | str = "cpu"
+    path: Path,
+    *,
+    method: Method,
+    task: str,
+    configuration: str,
+    device: torch.device | str = "cpu",
+    dtype: str = "float32",
 ) -> tuple[Sampler, Checkpoint]:
     """Build a method's sampler from a checkpoint file.
+
+    Args:
+        path: the file.
+        method: whose network it holds.
+        task: that the network was trained for.
+        configuration: whose sizes it has.
+        device: where it is to sample.
+        dtype: what the network computes in, see `prepare`.
 
     Raises:
         MissingCheckpointError: if there is no such file.
@@ -174,18 +189,28 @@ def load_checkpoint(
         )
     network = method.build(config)
     _fill(network, weights, path)
-    prepare(network, device)
+    prepare(network, device, dtype)
     with path.open("rb") as stream:
         digest = file_digest(stream, "sha256").hexdigest()
     identity = Checkpoint(path, digest, path.stat().st_size, json.loads(metadata["card"]))
     return method.sampler(network, config), identity
 
 
-def prepare(network: nn.Module, device: torch.device | str) -> None:
-    """Make a network ready to sample: on its device, and as fast as it can be there."""
-    # Convolutions on a CPU are faster with the channels last
-    network.to(device).to(memory_format=torch.channels_last)
+def prepare(network: nn.Module, device: torch.device | str, dtype: str = "float32") -> None:
+    """Make a network ready to sample: on its device, and as fast as it can be there.
+
+    Args:
+        network: it is changed in place.
+        device: where it is to sample.
+        dtype: "float32", or "bfloat16" to have the network, and nothing else, compute in that.
+    """
+    network.to(device)
+    # Convolutions with the channels last are faster on a CPU, and in half precision on a GPU
+    if torch.device(device).type == "cpu" or dtype == "bfloat16":
+        network.to(memory_format=torch.channels_last)
     network.eval().requires_grad_(requires_grad=False)
+    if dtype == "bfloat16":
+        narrow(network, device)
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from invbench.seeding import to_device
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,4 +38,5 @@ def draw_masks(
         [0.0, 2.0]
     """
     rows = [[torch.rand(*shape, generator=one) >= rate for shape in shapes] for one in generators]
-    return [torch.stack(mask).to(device) / (1 - rate) for mask in zip(*rows, strict=True)]
+    masks = (torch.stack(mask) for mask in zip(*rows, strict=True))
+    return [to_device(mask, device) / (1 - rate) for mask in masks]

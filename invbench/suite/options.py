@@ -40,7 +40,7 @@ class Options:
     )
     device: str = _option("auto, cpu, cuda or cuda:N", default="auto")
     dtype: str = _option(
-        "precision of sampling", default="float32", choices=("float32", "bfloat16")
+        "precision of networks", default="float32", choices=("float32", "bfloat16")
     )
     seed: int = _option("root seed of all samples", default=0, type=int)
     images: int | None = _option("images a case, in place of the profile's", default=None, type=int)
@@ -50,6 +50,12 @@ class Options:
     pictures: int = _option(
         "images a case, the first, of which the run keeps pictures for its report",
         default=4,
+        type=int,
+    )
+    chunk_size: int | None = _option(
+        "samples drawn in one call of a sampler, in place of the profile's; they do not depend on "
+        "it, and where memory runs out it is halved",
+        default=None,
         type=int,
     )
     results: Path | None = _option(

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from invbench.suite.options import Options
 
 
+SHIPPED = "tiny"  # configuration of the weights that come along
+
+
 @dataclass(frozen=True)
 class Suite:
     """What the options of a run stand for; each object is made when it is first asked for.
@@ -60,14 +63,16 @@ class Suite:
     def profile(self) -> Profile:
         """The profile, with the user's changes to it."""
         profile = get_profile(self.options.profile)
-        for option in ("images", "samples"):
+        for option in ("images", "samples", "chunk_size"):
             number = getattr(self.options, option)
             if number is not None and number < 1:
-                raise InvalidOptionError(f"--{option} {number}: give at least 1")
+                name = option.replace("_", "-")
+                raise InvalidOptionError(f"--{name} {number}: give at least 1")
         return replace(
             profile,
             n_images=self.options.images or profile.n_images,
             n_samples=self.options.samples or profile.n_samples,
+            chunk_size=self.options.chunk_size or profile.chunk_size,
         )
 
     @cached_property
@@ -220,7 +225,9 @@ class Suite:
             CorruptCheckpointError, ForeignCheckpointError: see `models.checkpoints`.
         """
         if case.model in self.own:
-            return self.own[case.model].subject(self.problem(case.task), self.device)
+            return self.own[case.model].subject(
+                self.problem(case.task), self.device, dtype=self.options.dtype
+            )
         if self.world:
             sampler = SOLVERS[case.model](self.world, self.problem(case.task))
             return Subject(sampler, Facts(source=f"invbench.worlds:SOLVERS[{case.model!r}]"))
@@ -228,12 +235,18 @@ class Suite:
             return reference_subject(self.problem(case.task))
         method, configuration = get_method(case.model), self.profile.configuration
         folder = self.options.checkpoints or suite_folder() / "fixtures" / "checkpoints"
+        if not self.options.checkpoints and configuration != SHIPPED:
+            raise MissingCheckpointError(
+                f"no weights of configuration {configuration} come along; make some by `invbench "
+                "import-checkpoint` or `invbench train`, and give their folder as --checkpoints"
+            )
         sampler, checkpoint = load_checkpoint(
             folder / f"{method.stem(case.task, configuration)}.safetensors",
             method=method,
             task=case.task,
             configuration=configuration,
             device=self.device,
+            dtype=self.options.dtype,
         )
         facts = Facts(
             family=method.family,

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from invbench.errors import (
     InvalidOptionError,
     InvalidRecordError,
@@ -16,7 +18,7 @@ from invbench.errors import (
 )
 from invbench.evaluation import Measure, evaluate
 from invbench.gate import apply_limits, read_limits
-from invbench.machine import describe_environment, measure
+from invbench.machine import describe_environment, measure, release_memory
 from invbench.models import CASES
 from invbench.problems import get_profile
 from invbench.runs import CaseRecord, RunRecord, conflicts
@@ -122,6 +124,8 @@ class Session:
                 reason=f"{type(error).__name__}: {error}",
             )
             self.store.write_case(record)
+            if isinstance(error, torch.OutOfMemoryError):
+                release_memory(error)  # for the cases that follow
             raise
 
     def _keep(self, stored: CaseRecord, experiment: Experiment) -> CaseRecord:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invbench.verbs import AddParser
 
 OPTIONS = (
-    *("profile", "device", "dtype", "seed", "samples"),
+    *("profile", "device", "dtype", "seed", "samples", "chunk_size"),
     *("checkpoints", "data", "sampler", "freed_memory"),
 )
 
