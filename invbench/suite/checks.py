@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from invbench.errors import (
     EmptyFolderError,
@@ -10,7 +13,17 @@ from invbench.errors import (
     MissingDataError,
     UnknownNameError,
 )
-from invbench.machine import resolve_device
+from invbench.gate import (
+    device_slug,
+    find_baseline,
+    read_baselines,
+    read_limits,
+    read_snapshot,
+    release_name,
+)
+from invbench.machine import describe_environment, resolve_device
+from invbench.suite.loading import load_metrics
+from invbench.suite.places import baseline_folders, limits_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +40,9 @@ def flaws(suite: Suite) -> list[InvbenchError]:
         lambda suite: suite.shard,
         _check_checkpoints,
         _check_data,
+        _check_lpips,
+        _check_limits,
+        _check_baseline,
     )
     found = [error for check in checks if (error := _error_of(check, suite))]
     return [*found, *_flaws_of_cases(suite, found)]
@@ -37,7 +53,7 @@ def _flaws_of_cases(suite: Suite, found: list[InvbenchError]) -> Iterator[Invben
     if error := _error_of(lambda suite: suite.tasks, suite):
         yield error
     elif not found:
-        unfit = [e for task in suite.tasks if (e := _error_of(_problem_of(task), suite))]
+        unfit = [e for task in suite.tasks if (e := _error_of(_targets_of(task), suite))]
         yield from unfit
         if not unfit and (error := _error_of(_check_required, suite)):
             yield error
@@ -51,8 +67,38 @@ def _error_of(check: Callable[[Suite], object], suite: Suite) -> InvbenchError |
     return None
 
 
-def _problem_of(task: str) -> Callable[[Suite], object]:
-    return lambda suite: suite.problem(task)
+def _targets_of(task: str) -> Callable[[Suite], object]:
+    """Return the check of a task: its problem, and the targets if they are the user's choice."""
+
+    def check(suite: Suite) -> None:
+        suite.problem(task)
+        if suite.options.data or suite.options.images:
+            suite.data_set(task)
+
+    return check
+
+
+def _check_lpips(suite: Suite) -> None:
+    if suite.options.lpips_weights:
+        load_metrics(suite.options, torch.device("cpu"), offline=True)
+
+
+def _check_limits(_: Suite) -> None:
+    read_limits(limits_file())
+
+
+def _check_baseline(suite: Suite) -> None:
+    """Read what the gate will compare with."""
+    options = suite.options
+    if options.gate == "off":
+        return
+    device = device_slug(describe_environment(resolve_device(options.device)))
+    folders = baseline_folders(Path.cwd())
+    if options.baseline:
+        read_snapshot(find_baseline(options.baseline, folders, device))
+        return
+    for name in (options.profile, release_name(options.profile)):
+        read_baselines(folders, device, name)
 
 
 def _check_checkpoints(suite: Suite) -> None:

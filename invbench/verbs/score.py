@@ -67,11 +67,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     models = find_samples(arguments.folder)
     cases = tuple(Case(model, task.name).id for model in models)
     store = RunStore(arguments.output or default_results())
-    store.begin(fresh=options.fresh)
+    claim = store.begin(fresh=options.fresh)
     facts = describe(suite, store.folder.name, sys.argv, cases)
     store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
     records = []
     for evaluation in score_samples(models, question):
+        claim.check()
         store.write_case(evaluation.record, evaluation.scores)
         records.append(evaluation.record)
     for line in lines(records):

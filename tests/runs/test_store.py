@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from run_records import case_record, timing_record
+from run_records import case_record, run_record, timing_record
 
 from invbench.errors import ExistingRunError, InvalidRecordError, StorageError
 from invbench.runs.store import RunStore
@@ -18,7 +18,7 @@ SCORES = {"psnr": np.array([[27.0, 29.0], [28.0, 28.0]]), "lpips_random": np.ful
 @pytest.fixture
 def store(tmp_path):
     store = RunStore(tmp_path / "run")
-    store.write_run({"profile": "tiny"})
+    store.write_run(run_record())
     store.write_case(case_record(), SCORES)
     return store
 

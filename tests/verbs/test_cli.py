@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 from pictures import write_image
-from run_records import case_record
+from run_records import case_record, run_record
 
 from invbench.cli import main
 from invbench.data.photos import photos
@@ -41,7 +41,7 @@ def test_limits_are_taken_from_a_run(tmp_path):
     file.write_text("[slack]\npsnr = 1\nlpips_random = 1\ncoverage = 1\nwinkler = 1\n")
     store = RunStore(tmp_path / "run")
     assert main(["limits", str(tmp_path / "run"), str(file)]) is ExitCode.MISSING
-    store.write_run({"profile": "tiny"})
+    store.write_run(run_record())
     store.write_case(case_record())
     assert main(["limits", str(tmp_path / "run"), str(file)]) is ExitCode.OK
     assert "[tiny.chimle-sr16]\npsnr = 28.0" in file.read_text()
