@@ -45,5 +45,7 @@ def randn(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Draw standard normal noise ``[len(generators), *shape]``, row k from generator k alone."""
-    rows = [torch.randn(*shape, generator=one) for one in generators]
+    rows = [
+        torch.randn(*shape, generator=one, dtype=torch.float32, device="cpu") for one in generators
+    ]
     return torch.stack(rows).to(device=device, dtype=dtype)

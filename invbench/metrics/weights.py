@@ -192,10 +192,12 @@ def _random(net: str, reason: str) -> TrunkWeights:
     draws = generator(0)
     state = {}
     for key, like in empty_model(net).net.state_dict().items():
-        state[key] = torch.zeros(like.shape)
+        state[key] = torch.zeros(like.shape, dtype=torch.float32, device="cpu")
         if like.ndim > 1:
             bound = (6 / like[0].numel()) ** 0.5
-            state[key] = (2 * torch.rand(like.shape, generator=draws) - 1) * bound
+            state[key] = (
+                2 * torch.rand(like.shape, generator=draws, dtype=torch.float32, device="cpu") - 1
+            ) * bound
     return TrunkWeights(score="lpips_random", reason=reason, state=state)
 
 

@@ -21,6 +21,7 @@ from invbench.errors import (
     MissingCheckpointError,
 )
 from invbench.files import atomic_write, require_regular
+from invbench.networks.defaults import usual_defaults
 from invbench.networks.weight_files import require_weights
 from invbench.runs.typed_json import build, parse
 
@@ -191,6 +192,7 @@ def _described(path: Path, metadata: Mapping[str, str], entry: str) -> dict[str,
     return found
 
 
+@usual_defaults()
 def load_checkpoint(
     path: Path, *, method: Method, task: str, configuration: str, device: torch.device | str = "cpu"
 ) -> tuple[Sampler, Checkpoint]:

@@ -21,6 +21,7 @@ from invbench.errors import (
     UnknownNameError,
 )
 from invbench.models.checkpoints import save_checkpoint
+from invbench.networks.defaults import usual_defaults
 from invbench.networks.weight_files import read_tensors, require_weights
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Mismatch:
         return "; ".join(f"{len(names)} {kind}: {_few(names)}" for kind, names in kinds.items())
 
 
+@usual_defaults()
 def import_official(
     path: Path,
     folder: Path,

@@ -54,6 +54,7 @@ _DCT = torch.tensor(
         for k in range(8)
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 
 
@@ -132,7 +133,7 @@ class JpegCodec:
     @property
     def luma_and_chroma(self) -> Tensor:
         """Return the weights of red, green and blue in luma and chroma, ``[3, 3]`` float64."""
-        return torch.tensor(self._matrices[0], dtype=torch.float64)
+        return torch.tensor(self._matrices[0], dtype=torch.float64, device="cpu")
 
     @property
     def _matrices(self) -> tuple[_Matrix, _Matrix]:

@@ -35,5 +35,11 @@ def draw_masks(
         >>> sorted(set(mask.flatten().tolist()))
         [0.0, 2.0]
     """
-    rows = [[torch.rand(*shape, generator=one) >= rate for shape in shapes] for one in generators]
+    rows = [
+        [
+            torch.rand(*shape, generator=one, dtype=torch.float32, device="cpu") >= rate
+            for shape in shapes
+        ]
+        for one in generators
+    ]
     return [torch.stack(mask).to(device) / (1 - rate) for mask in zip(*rows, strict=True)]

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from invbench.evaluation import Observed, Settings
     from invbench.models import Sampler
-    from invbench.problems import Problem
+    from invbench.networks.defaults import usual_defaults
+from invbench.problems import Problem
 
 
 SECOND_LOOK = 2  # new inputs that `saved_by_repeating` may draw after the rounds
@@ -180,6 +181,7 @@ def _targets(suite: Suite, task: str, count: int) -> DataSet:
         return DataSet("gaussian field", gaussian_photos(suite.size(task), count))
 
 
+@usual_defaults()
 def _untrained(suite: Suite, case: Case) -> Subject:
     """Build a case's network with the weights it is initialized with."""
     if case.model in suite.own:

@@ -15,6 +15,7 @@ from invbench.errors import ForeignCheckpointError, InvalidRecordError
 from invbench.files import atomic_write, claim_folder
 from invbench.machine import device_key
 from invbench.models import get_method, read_card, save_checkpoint
+from invbench.networks.defaults import usual_defaults
 from invbench.problems import get_profile, get_task
 from invbench.runs.typed_json import read_json
 from invbench.training.cards import write_card
@@ -93,6 +94,7 @@ class Trained:
     kept: bool = False
 
 
+@usual_defaults()
 def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     """Train, and write ``<stem>.safetensors`` and ``<stem>.md``; continues an unfinished run.
 

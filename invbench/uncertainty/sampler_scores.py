@@ -202,7 +202,9 @@ def rank_histogram(samples: Tensor, target: Tensor, *, generator: torch.Generato
             x = as_float(sample)
             below += x < truth
             ties += x == truth
-        draws = torch.rand(truth.shape, generator=generator, device=generator.device)
+        draws = torch.rand(
+            truth.shape, generator=generator, device=generator.device, dtype=torch.float32
+        )
         r = below + (draws.to(truth.device) * (ties + 1)).long()
         return torch.bincount(r.flatten(), minlength=n_samples + 1)
 
@@ -231,7 +233,7 @@ def duplicate_fraction(samples: Tensor) -> Tensor:
     for rows in samples.reshape(-1, *samples.shape[-4:]):
         digests = {hashlib.blake2b(row.cpu().numpy().tobytes()).digest() for row in rows}
         shares.append(1 - len(digests) / len(rows))
-    return torch.tensor(shares, dtype=torch.float64).reshape(samples.shape[:-4])
+    return torch.tensor(shares, dtype=torch.float64, device="cpu").reshape(samples.shape[:-4])
 
 
 def _cells(errors: Tensor, side: int | None) -> Tensor:
