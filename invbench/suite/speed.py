@@ -26,6 +26,7 @@ from invbench.machine import (
     saved_by_repeating,
 )
 from invbench.models import Case, get_method, prepare
+from invbench.networks.defaults import usual_defaults
 from invbench.runs import NOTICEABLE, RunRecord, TimingCase, build
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
     from invbench.evaluation import Observed, Settings
     from invbench.models import Sampler
-    from invbench.networks.defaults import usual_defaults
-from invbench.problems import Problem
+    from invbench.problems import Problem
 
 
 SECOND_LOOK = 2  # new inputs that `saved_by_repeating` may draw after the rounds
