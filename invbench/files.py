@@ -66,6 +66,17 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             partial.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder that results will be written to, before the work for them is done.
+
+    Raises:
+        StorageError: if it cannot be made or written to.
+    """
+    with atomic_write(folder / ".probe") as stream:
+        stream.write(b"probe")
+    (folder / ".probe").unlink(missing_ok=True)
+
+
 def cannot_write(path: Path, error: OSError) -> StorageError:
     """Return the error that says why a file cannot be written."""
     return StorageError(

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
-from invbench.files import atomic_write, read_bytes
+from invbench.files import atomic_write
 from invbench.runs import CalibrationVerdict, CaseRecord, Check, IntervalRecord, build
+from invbench.runs.typed_json import named, read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +49,11 @@ def read_limits(path: Path) -> dict[str, Any]:
         InvalidRecordError: if it is not TOML, or a measured quantity has no slack.
     """
     hint = ", no limits; make them with `invbench limits RUN`"
-    content = read_bytes(path, InvalidRecordError, hint=hint)
+    limits = read_toml(path, hint=hint)
     try:
-        limits = tomllib.loads(content.decode())
         _check_values(limits)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRecordError(f"{path}: no limits in TOML ({error})") from error
+    except InvalidRecordError as error:
+        raise named(error, path) from error
     for profile, cases in limits.items():
         names = {name for case in cases.values() for name in case} if profile != "slack" else set()
         if missing := names - {*limits["slack"], EXPECTED}:
@@ -71,7 +70,6 @@ def _check_values(limits: dict[str, Any]) -> None:
             build(_Slack, {"slack": numbers}, f"{profile}.{case}")
             declared = {"verdict": values.get(EXPECTED, "calibrated")}
             build(CalibrationVerdict, declared, f"{profile}.{case}")
-    json.dumps(limits, allow_nan=False)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from invbench.runs.measurements import (  # noqa: TC001  readers ask for the typ
     WorldRecord,
 )
 from invbench.runs.plain_json import canonical_json, finite
-from invbench.runs.relied import Environment, Identity
+from invbench.runs.relied import Environment, Identity, IntervalScores
 from invbench.runs.typed_json import build, parse
 
 CASE_SCHEMA = "invbench.case/2"
@@ -201,6 +201,8 @@ def from_parsed(raw: Any) -> CaseRecord:
     raw = of_schema(raw, CASE_SCHEMA)
     record: CaseRecord = build(CaseRecord, raw)
     build(Identity, record.identity, "identity")
+    if record.interval:
+        build(IntervalScores, {"scores": dict(record.interval.scores)}, "interval")
     if raw.get("key") != record.key:
         raise InvalidRecordError("the key is not that of the identity; the record was edited")
     _require_one_an_image(record)

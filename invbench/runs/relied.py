@@ -25,6 +25,16 @@ class SamplingIdentity:
     """What readers rely on in the sampling of an identity, which says more."""
 
     n_samples: int = 1
+    nfe: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelIdentity:
+    """What readers rely on in the model of an identity, which says more."""
+
+    name: str
+    checkpoint: Mapping[str, Any] | None = None
+    source_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +49,7 @@ class TaskIdentity:
 class Identity:
     """What readers rely on in the identity of a case, which says more."""
 
-    model: Mapping[str, Any]
+    model: ModelIdentity
     task: TaskIdentity
     sampling: SamplingIdentity | None = None
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -64,3 +74,19 @@ class RunFacts:
     environment: Environment
     run_id: str = ""
     created: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalScores:
+    """What readers rely on in the scores of intervals."""
+
+    scores: Mapping[str, IntervalScore]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalScore:
+    """A score and its confidence interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -59,6 +60,26 @@ def read_json(path: Path) -> Any:
         raise InvalidRecordError(f"{path}: not JSON: {error}") from error
     except InvalidRecordError as error:
         raise named(error, path) from error
+
+
+def read_toml(path: Path, *, hint: str = "") -> dict[str, Any]:
+    """Read a TOML file of finite numbers, text and tables.
+
+    Args:
+        path: of the file.
+        hint: what to do where there is none.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        InvalidRecordError: naming the file, if it cannot be read or holds anything else.
+    """
+    content = read_bytes(path, InvalidRecordError, hint=hint)
+    try:
+        found = tomllib.loads(content.decode())
+        json.dumps(found, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRecordError(f"{path}: not TOML: {error}") from error
+    return found
 
 
 def named(error: InvalidRecordError, path: Path) -> InvalidRecordError:

@@ -88,7 +88,7 @@ def _file(path: Path) -> list[Problem]:
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema == CASE_SCHEMA:
             from_parsed(raw)
-        elif schema in {RUN_SCHEMA, TIMING_SCHEMA}:
+        elif schema in (RUN_SCHEMA, TIMING_SCHEMA):
             read_facts(raw) if schema == RUN_SCHEMA else build(TimingRecord, raw)
         else:
             raise InvalidRecordError(

@@ -9,10 +9,12 @@ import torch
 
 from invbench.errors import (
     EmptyFolderError,
+    InvalidOptionError,
     InvbenchError,
     MissingDataError,
     UnknownNameError,
 )
+from invbench.evaluation.experiment import FEWEST_SAMPLES
 from invbench.gate import (
     device_slug,
     find_baseline,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 def flaws(suite: Suite) -> list[InvbenchError]:
     """Return an error for each option that names nothing, or has no sense; all of them at once."""
     checks: tuple[Callable[[Suite], object], ...] = (
-        lambda suite: suite.profile,
+        _check_samples,
         lambda suite: resolve_device(suite.options.device),
         lambda suite: suite.own,
         lambda suite: suite.shard,
@@ -76,6 +78,14 @@ def _targets_of(task: str) -> Callable[[Suite], object]:
             suite.data_set(task)
 
     return check
+
+
+def _check_samples(suite: Suite) -> None:
+    if suite.profile.n_samples < FEWEST_SAMPLES:
+        raise InvalidOptionError(
+            f"--samples {suite.profile.n_samples}: give at least {FEWEST_SAMPLES}, "
+            "scores ask how samples differ"
+        )
 
 
 def _check_lpips(suite: Suite) -> None:

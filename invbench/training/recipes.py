@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from invbench.errors import ForeignCheckpointError, InvalidRecordError
-from invbench.files import atomic_write, claim_folder
+from invbench.files import atomic_write, claim_folder, make_folder
 from invbench.machine import device_key
 from invbench.models import get_method, read_card, save_checkpoint
 from invbench.networks.defaults import usual_defaults
@@ -131,6 +131,7 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
         return Trained(path, card, kept=True)
     folder = recipe.runs / f"{stem}-{profile.name}"
     claim = claim_folder(folder)
+    make_folder(recipe.output)
     _claim(folder, made_by)
     outcome = train(
         learner,
