@@ -219,7 +219,7 @@ class RunStore:
         for name, metric in record.validity.items():
             if name not in scores:
                 raise InvalidRecordError(f"{path}: no scores of {name}")
-            means = _means(scores[name], scores.get("sample_counts"))
+            means = _means(path, scores[name], scores.get("sample_counts"))
             stated = np.array(metric.per_image, dtype=np.float64)  # None becomes NaN
             if means.shape != stated.shape or not np.allclose(
                 np.where(np.isfinite(means), means, np.nan), stated, rtol=1e-9, equal_nan=True
@@ -241,9 +241,15 @@ class RunStore:
         return self.folder / "scores" / f"{case_id}.npz"
 
 
-def _means(scores: NDArray[np.float64], counts: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def _means(
+    path: Path, scores: NDArray[np.float64], counts: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
     """Average rows, of which only the first counts are filled where images differ in samples."""
+    if scores.ndim != 2 or not scores.size:
+        raise InvalidRecordError(f"{path}: no row of scores for each image")
     if counts is None or len(counts) != len(scores):
         return np.asarray(scores.mean(axis=-1))
+    if not ((counts >= 1) & (counts <= scores.shape[-1])).all():
+        raise InvalidRecordError(f"{path}: an image has no sample, or more than there are scores")
     rows = zip(scores, counts.astype(int), strict=True)
     return np.array([row[:count].mean() for row, count in rows])

@@ -96,3 +96,12 @@ def test_verbs_without_numerics_start_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_an_error_that_nobody_foresaw_has_a_status_of_its_own(monkeypatch, capsys):
+    def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("invbench.verbs.env.run", fail)
+    assert main(["env"]) is ExitCode.FAULT
+    assert "ZeroDivisionError" in capsys.readouterr().err
