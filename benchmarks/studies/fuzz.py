@@ -56,7 +56,8 @@ from invbench.runs import (
     validate,
 )
 from invbench.runs.plain_json import canonical_json
-from invbench.training.loop import Budget, read_log, train
+from invbench.training.logs import read_log
+from invbench.training.loop import Budget, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -435,7 +436,7 @@ class Learner:
         loss = self.network(torch.ones(1, 2)).square().mean()
         loss.backward()
         self.optimizer.step()
-        return {"loss": float(loss)}
+        return {"loss": loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that continues the run."""

@@ -1,7 +1,7 @@
 """Does a run that is killed at any moment, and continued, end as one that was left alone?
 
-Runs the suite once undisturbed, then twenty times in a process that is killed (SIGKILL, no chance to
-clean up) at a random moment, and continued with ``--invbench-resume``. Records and scores must
+Runs the suite once undisturbed, then twenty times in a process that is killed (SIGKILL, no chance
+to clean up) at a random moment, and continued with ``--invbench-resume``. Records and scores must
 agree byte for byte apart from times::
 
     python benchmarks/studies/kill_resume.py

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,9 +13,10 @@ import torch
 from tqdm.auto import tqdm
 
 from invbench.errors import CorruptCheckpointError, InvalidRecordError, InvbenchError
-from invbench.files import atomic_write, cannot_write, read_bytes, require_regular
+from invbench.files import atomic_write, require_regular
 from invbench.networks.weight_files import read_tensors
-from invbench.runs.typed_json import build, parse
+from invbench.runs.typed_json import build
+from invbench.training.logs import append_line, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +171,7 @@ class _Run:
         if percent == state["percent"]:
             return False
         line = {**_facts(state), **_mean(self.losses)}
-        _log(self.folder, line)
+        append_line(self.folder, line)
         self.progress.show(percent, {**line, **state["scores"]})
         state["percent"], self.losses = percent, []
         return True
@@ -189,7 +189,7 @@ class _Run:
         state["validated"] = state["percent"] * self.validations // 100
         state["scores"] = dict(validate(self.learner.network))
         state["validating"] += (self.clock() - began) / 60
-        _log(self.folder, {**_facts(state), **state["scores"]})
+        append_line(self.folder, {**_facts(state), **state["scores"]})
         self.start = self.clock() - 60 * state["minutes"]
 
     def save(self) -> None:
@@ -229,29 +229,6 @@ class _Progress:
     def close(self) -> None:
         """Leave the bar as it is."""
         self.bar.close()
-
-
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """Return the log's lines; a line cut off by a kill is left out.
-
-    Raises:
-        InvalidRecordError: if a line is damaged.
-    """
-    path = folder / "log.jsonl"
-    lines = read_bytes(path, InvalidRecordError).split(b"\n")[:-1] if path.exists() else []
-    try:
-        return [dict(build(_Line, {"facts": parse(line.decode())}).facts) for line in lines]
-    except (InvalidRecordError, UnicodeDecodeError) as error:
-        raise InvalidRecordError(
-            f"{path}: damaged ({error}); delete it, and curves begin where training goes on"
-        ) from error
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A line of the log."""
-
-    facts: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,13 +288,3 @@ def _mean(losses: list[dict[str, float]]) -> dict[str, float]:
 
 def _facts(state: Mapping[str, Any]) -> dict[str, float]:
     return {"step": state["step"], "minutes": round(state["minutes"], 3)}
-
-
-def _log(folder: Path, line: Mapping[str, float]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "log.jsonl"
-    try:
-        with path.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
-    except OSError as error:
-        raise cannot_write(path, error) from error

@@ -66,6 +66,7 @@ def test_an_array_that_says_it_is_huge_is_refused(tmp_path):
         read_tensors(tmp_path / "a.npz")
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:torch.quantize")
 @pytest.mark.parametrize(
     ("make", "said"),
     [

@@ -13,7 +13,8 @@ from torch import nn
 
 from invbench.errors import CorruptCheckpointError, InvalidRecordError, StorageError
 from invbench.training import loop
-from invbench.training.loop import Budget, DivergedError, read_log, train
+from invbench.training.logs import append_line, read_log
+from invbench.training.loop import Budget, DivergedError, train
 
 
 class Toy:
@@ -244,7 +245,7 @@ def test_a_full_disk_while_the_state_is_saved_is_named(tmp_path):
 def test_a_log_on_a_full_disk_is_named(tmp_path):
     (tmp_path / "log.jsonl").symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"log\.jsonl: cannot be written"):
-        loop._log(tmp_path, {"step": 1})
+        append_line(tmp_path, {"step": 1})
 
 
 def test_a_line_is_printed_though_no_tenth_was_completed(tmp_path, capsys, monkeypatch):
