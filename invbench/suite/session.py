@@ -71,9 +71,9 @@ class Session:
         if options.resume and options.results is None:
             raise InvalidOptionError("--resume needs --results, the folder of the run to continue")
         facts = describe(self.suite, self.store.folder.name, argv, selected)
-        self.claims.append(self.store.begin(resume=options.resume, fresh=options.fresh))
         if options.resume:
             self._check_others(selected)
+        self.claims.append(self.store.begin(resume=options.resume, fresh=options.fresh))
         earlier = _earlier_sessions(self.store, asdict(facts))
         self.store.write_run(asdict(replace(facts, earlier=earlier)))
 

@@ -69,7 +69,7 @@ class TestTrain:
         )
 
     def test_an_empty_folder_is_named(self, tmp_path, capsys):
-        assert self.train(tmp_path) is ExitCode.USAGE
+        assert self.train(tmp_path) is ExitCode.MISSING
         assert "EmptyFolderError" in capsys.readouterr().err
 
     def test_unknown_models_and_profiles_are_named(self, tmp_path, capsys):
