@@ -42,4 +42,4 @@ def draw_masks(
         ]
         for one in generators
     ]
-    return [torch.stack(mask).to(device) / (1 - rate) for mask in zip(*rows, strict=True)]
+    return [torch.stack(mask).float().to(device) / (1 - rate) for mask in zip(*rows, strict=True)]
