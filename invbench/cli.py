@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
-from invbench.errors import InvbenchError, MissingDataError
+from invbench.errors import MISSING_OR_DAMAGED, InvbenchError
 from invbench.exit_codes import ExitCode
 from invbench.verbs import (  # `list` is named after its verb
     baseline,
@@ -66,10 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.execute(arguments)
     except InvbenchError as error:
         sys.stderr.write(f"invbench: {type(error).__name__}: {error}\n")
-        return ExitCode.MISSING if isinstance(error, MissingDataError) else ExitCode.USAGE
+        return ExitCode.MISSING if isinstance(error, MISSING_OR_DAMAGED) else ExitCode.USAGE
     except KeyboardInterrupt:
         sys.stderr.write("invbench: interrupted; what was stored is intact\n")
         return 130
+    except Exception:  # noqa: BLE001  its status must not be that of a check that failed
+        traceback.print_exc()
+        return ExitCode.FAULT
     return code
 
 

@@ -118,3 +118,14 @@ class ResumeWarning(UserWarning):
 
 class RandomLpipsWarning(UserWarning):
     """LPIPS had to be made with random weights."""
+
+
+MISSING_OR_DAMAGED = (
+    CorruptCheckpointError,
+    EmptyFolderError,
+    InvalidRecordError,
+    MissingDataError,
+    StorageError,
+    UnreadableImageError,
+)
+"""What says nothing of the quality of a model: their exit status is one of their own."""

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from invbench.errors import (
+    MISSING_OR_DAMAGED,
     InvalidRecordError,
     InvbenchError,
     MissingCheckpointError,
+    StorageError,
     UnsupportedProblemError,
 )
+from invbench.exit_codes import ExitCode
 from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.report import run_table
@@ -26,9 +29,10 @@ from invbench.suite.resolve import Suite
 from invbench.suite.session import Session, default_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from invbench.evaluation import Subject
+    from invbench.runs import CaseRecord
 
 PREFIX = "--invbench-"
 _SESSION = pytest.StashKey[Session]()
@@ -53,7 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(shared) if shared else options.results or default_results()
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
     suite = Suite(options, worker=number)
-    config.stash[_SESSION] = Session(suite, RunStore(folder))
+    config.stash[_SESSION] = session = Session(suite, RunStore(folder))
+    config.pluginmanager.register(_Status(session), "invbench-status")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -105,6 +110,38 @@ def pytest_xdist_node_collection_finished(node, ids: list[str]) -> None:  # type
         _begin(node.config, [case.id for case in cases if case.id in names])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note on a report whether it failed for want of something that is not there or not whole."""
+    report = yield
+    error = call.excinfo and call.excinfo.value
+    report.__dict__["invbench_lacking"] = report.failed and isinstance(error, MISSING_OR_DAMAGED)
+    return report
+
+
+class _Status:
+    """Gives a session that failed for want of something alone the status of that."""
+
+    def __init__(self, run: Session) -> None:
+        self.run = run
+        self.failed = 0
+        self.lacking = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count failures, those of other processes as well."""
+        self.failed += report.failed
+        self.lacking += report.failed and getattr(report, "invbench_lacking", False)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Change the status, which would be that of a check that failed."""
+        failed = session.exitstatus == pytest.ExitCode.TESTS_FAILED
+        passed = session.exitstatus == pytest.ExitCode.OK
+        if (failed and self.failed == self.lacking) or (passed and _lost(self.run)):
+            session.exitstatus = ExitCode.MISSING
+
+
 @pytest.fixture(scope="session")
 def session(pytestconfig: pytest.Config) -> Session:
     """Give the run's session; its folder was begun when the cases were collected."""
@@ -152,18 +189,13 @@ def pytest_terminal_summary(
 ) -> None:
     """Print the table of all cases of the run."""
     session = terminalreporter.config.stash[_SESSION]
-    names = session.store.case_ids()
-    if not names or exitstatus == pytest.ExitCode.USAGE_ERROR:
+    if lost := _lost(session):
+        terminalreporter.write_line(f"{type(lost).__name__}: {lost}")
+        return
+    if not session.store.case_ids() or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     terminalreporter.section("invbench")
-    records = []
-    for name in names:
-        try:
-            record = session.store.read_case(name)
-        except InvalidRecordError as error:
-            terminalreporter.write_line(f"{type(error).__name__}: {error}")
-        else:
-            records += [record] if record else []
+    records = _read_records(terminalreporter, session.store)
     columns = [name for name in session.suite.options.columns.split(",") if name]
     for line in run_table(records, columns):
         terminalreporter.write_line(line)
@@ -176,6 +208,29 @@ def pytest_terminal_summary(
     if session.kept:
         terminalreporter.write_line(f"{len(session.kept)} cases kept from an earlier session")
     terminalreporter.write_line(f"records: {session.store.folder}")
+
+
+def _read_records(terminalreporter: pytest.TerminalReporter, store: RunStore) -> list[CaseRecord]:
+    """Read the records of a run; one that is damaged is named instead."""
+    records = []
+    for name in store.case_ids():
+        try:
+            record = store.read_case(name)
+        except InvalidRecordError as error:
+            terminalreporter.write_line(f"{type(error).__name__}: {error}")
+        else:
+            records += [record] if record else []
+    return records
+
+
+def _lost(session: Session) -> StorageError | None:
+    """Return what is to be said if the folder of a run that was begun is no longer its own."""
+    try:
+        if session.claims:
+            session.check_folder()
+    except StorageError as error:
+        return error
+    return None
 
 
 def _begin(config: pytest.Config, selected: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,11 @@ def randn(
 ) -> Tensor:
     """Draw standard normal noise ``[len(generators), *shape]``, row k from generator k alone."""
     pinned = torch.device(device).type == "cuda"
-    noise = torch.empty(len(generators), *shape, pin_memory=pinned)
-    fill_rows(noise, generators, lambda row, one: torch.randn(row.shape, generator=one, out=row))
+    noise = torch.empty(
+        len(generators), *shape, dtype=torch.float32, device="cpu", pin_memory=pinned
+    )
+    draw = partial(torch.randn, dtype=torch.float32, device="cpu")
+    fill_rows(noise, generators, lambda row, one: draw(row.shape, generator=one, out=row))
     return to_device(noise, device).to(dtype)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from invbench.files import atomic_write
 from invbench.models import read_card
 from invbench.training import Budget, plan_runs
-from invbench.training.loop import read_log
+from invbench.training.logs import read_log
 
 FILE_MB, TOTAL_MB = 4.0, 60.0
 BEGIN, END = "<!-- tables: written by benchmarks/studies/ship.py -->", "<!-- end of tables -->"

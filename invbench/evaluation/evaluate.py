@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from invbench.evaluation.contract import find_breaches
+from invbench.evaluation.experiment import FEWEST_SAMPLES
 from invbench.evaluation.known import world_records
 from invbench.evaluation.rounds import Rounds
 from invbench.evaluation.skill import skill_records
@@ -25,6 +26,7 @@ from invbench.evaluation.summary import (
 )
 from invbench.machine import device_key, measure
 from invbench.runs import CaseRecord, ThroughputRecord
+from invbench.uncertainty.errors import TooFewSamplesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +81,10 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
 
     Raises:
         InvalidSamplesError: if the sampler breaks the convention, naming image and sample.
+        TooFewSamplesError: if a single sample is to be drawn of each image.
     """
+    if experiment.settings.n_samples < FEWEST_SAMPLES:
+        raise TooFewSamplesError(f"scores need at least {FEWEST_SAMPLES} samples of an image")
     start = time.monotonic()
     rounds = Rounds(experiment)
     peak_bytes = rounds.warm_up()

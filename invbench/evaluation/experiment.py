@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from invbench.uncertainty import Rule
     from invbench.worlds import World
 
+MOST_EVALUATIONS = 2**53  # beyond it not every whole number can be told from the next in JSON
+FEWEST_SAMPLES = 2  # of an image: scores ask how samples differ
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -71,13 +74,16 @@ class Subject:
         """Return the network evaluations that one sample takes, where the sampler says so.
 
         Raises:
-            InvalidSamplerError: if what it says is no whole number.
+            InvalidSamplerError: if what it says is no whole number that JSON can hold.
         """
         said = getattr(self.sampler, "nfe", None)
         try:
-            return None if said is None else index(said)
+            number = None if said is None else index(said)
         except TypeError as error:
             raise InvalidSamplerError(f"nfe is {said!r}; give a whole number, or none") from error
+        if number is not None and not 0 <= number < MOST_EVALUATIONS:
+            raise InvalidSamplerError("nfe is negative or beyond 2^53; give a whole number")
+        return number
 
     @property
     def stochastic(self) -> bool:

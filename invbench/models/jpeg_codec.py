@@ -55,6 +55,7 @@ _DCT = torch.tensor(
         for k in range(8)
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 
 
@@ -129,7 +130,7 @@ class JpegCodec:
     @property
     def luma_and_chroma(self) -> Tensor:
         """Return the weights of red, green and blue in luma and chroma, ``[3, 3]`` float64."""
-        return torch.tensor(self._matrices[0], dtype=torch.float64)
+        return torch.tensor(self._matrices[0], dtype=torch.float64, device="cpu")
 
     @property
     def _matrices(self) -> tuple[_Matrix, _Matrix]:

@@ -7,14 +7,13 @@ training as far as it is better than this: see `skill` in a record.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invbench.data.synthetic import GaussianField
-from invbench.errors import UnknownNameError
+from invbench.errors import InvalidRecordError, UnknownNameError
 from invbench.models.gaussian import GaussianPosterior
 from invbench.models.jpeg_cells import JpegPosterior
 from invbench.models.noisy_posterior import NoisyPosterior, is_tractable
@@ -25,6 +24,7 @@ from invbench.operators import (
     PillowJpeg,
     VariedMasking,
 )
+from invbench.runs.typed_json import build, named, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +77,21 @@ class PhotographPrior:
 @cache
 def fitted_prior() -> PhotographPrior:
     """Return the prior with the shipped numbers."""
-    values: dict[str, Any] = tomllib.loads(_FILE.read_text())
-    return PhotographPrior(**values)
+    return read_prior(_FILE)
+
+
+def read_prior(path: Path) -> PhotographPrior:
+    """Read the numbers of a prior from a TOML file.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        InvalidRecordError: if it is damaged, or lacks a number.
+    """
+    try:
+        prior: PhotographPrior = build(PhotographPrior, read_toml(path))
+    except InvalidRecordError as error:
+        raise named(error, path) from error
+    return prior
 
 
 def has_reference(problem: Problem) -> bool:

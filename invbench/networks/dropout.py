@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,6 +38,7 @@ def draw_masks(
         >>> sorted(set(mask.flatten().tolist()))
         [0.0, 2.0]
     """
-    rows = [[torch.rand(*shape, generator=one) >= rate for shape in shapes] for one in generators]
-    masks = (torch.stack(mask) for mask in zip(*rows, strict=True))
+    draw = partial(torch.rand, dtype=torch.float32, device="cpu")
+    rows = [[draw(*shape, generator=one) >= rate for shape in shapes] for one in generators]
+    masks = (torch.stack(mask).float() for mask in zip(*rows, strict=True))
     return [to_device(mask, device) / (1 - rate) for mask in masks]

@@ -34,7 +34,7 @@ class Box:
 
     def shown(self, height: int, width: int) -> Tensor:
         """Return which pixels are shown, bool ``[H, W]``."""
-        shown = torch.ones(height, width, dtype=torch.bool)
+        shown = torch.ones(height, width, dtype=torch.bool, device="cpu")
         tall, wide = int(self.side * height), int(self.side * width)
         top, left = (height - tall) // 2, (width - wide) // 2
         shown[top : top + tall, left : left + wide] = False
@@ -61,8 +61,8 @@ class Scattered:
     def shown(self, height: int, width: int) -> Tensor:
         """Return which pixels are shown, bool ``[H, W]``."""
         source = generator(text_seed(f"mask/{self.seed}/{height}x{width}"))
-        order = torch.randperm(height * width, generator=source)
-        shown = torch.ones(height * width, dtype=torch.bool)
+        order = torch.randperm(height * width, generator=source, device="cpu")
+        shown = torch.ones(height * width, dtype=torch.bool, device="cpu")
         shown[order[: int(self.share * height * width)]] = False
         return shown.reshape(height, width)
 
@@ -75,7 +75,7 @@ class Everything:
 
     def shown(self, height: int, width: int) -> Tensor:
         """Return which pixels are shown, bool ``[H, W]``."""
-        return torch.ones(height, width, dtype=torch.bool)
+        return torch.ones(height, width, dtype=torch.bool, device="cpu")
 
 
 @dataclass(frozen=True, eq=False)

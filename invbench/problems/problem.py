@@ -101,4 +101,8 @@ class Problem:
         """
         ask = getattr(self.operator, "measured", None)
         found: Tensor | None = ask(*self.size) if ask else None
-        return torch.ones(self.observation_shape, dtype=torch.bool) if found is None else found
+        return (
+            torch.ones(self.observation_shape, dtype=torch.bool, device="cpu")
+            if found is None
+            else found
+        )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import tomllib
+from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.errors import InvalidRecordError
 from invbench.report.agreement import LEAST, agreement
 from invbench.report.claims import RANDOM_LPIPS, check_claims, lpips_of, our_score
+from invbench.runs.typed_json import build, named, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from invbench.report.agreement import Agreement
@@ -48,6 +49,21 @@ class PaperTable:
         return self.values.get(f"{model}-{task}", {}).get(score)
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What a table begins with."""
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The values of a table."""
+
+    cases: Mapping[str, Mapping[str, Any]]
+
+
 def read_paper(path: Path) -> PaperTable:
     """Read the study's values from a TOML file, see ``fixtures/paper_table1.toml``.
 
@@ -56,15 +72,14 @@ def read_paper(path: Path) -> PaperTable:
         InvalidRecordError: if it is not TOML, names an unknown case or score, a value is no
             number, or a case has no source.
     """
-    if not path.is_file():
-        raise MissingDataError(f"{path}: no such table")
+    content = read_toml(path)
     try:
-        content = tomllib.loads(path.read_text())
-        models, tasks = tuple(content.pop("models")), tuple(content.pop("tasks"))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidRecordError(f"{path}: not TOML ({error})") from error
-    except KeyError as error:
-        raise InvalidRecordError(f"{path}: {error} is not there") from error
+        head: _Head = build(_Head, content)
+        models, tasks = head.models, head.tasks
+        content = {name: value for name, value in content.items() if name not in vars(head)}
+        build(_Table, {"cases": content})
+    except InvalidRecordError as error:
+        raise named(error, path) from error
     known = {f"{model}-{task}" for model in models for task in tasks}
     for case, values in content.items():
         if case not in known:

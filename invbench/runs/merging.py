@@ -9,7 +9,7 @@ from invbench.errors import ConflictingRunsError, MissingDataError
 from invbench.runs.plain_json import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from invbench.runs.records import CaseRecord
     from invbench.runs.store import RunStore
@@ -31,6 +31,38 @@ def conflicts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         ['profile']
     """
     return differences(_conditions(one), _conditions(other))
+
+
+def disagreements(records: Iterable[CaseRecord]) -> dict[str, str]:
+    """Say by case what its record was measured with that the first record of the run was not.
+
+    Seeds, precision and the definition of a task or metric are the same for all cases of a run.
+    Samples that were drawn elsewhere have none of the first two, and may be of fewer images.
+    """
+    found: dict[str, str] = {}
+    shared: dict[str, tuple[Any, str]] = {}
+    for record in records:
+        for name, value in _shared(record).items():
+            held, first = shared.setdefault(name, (value, record.case_id))
+            if differences(held, value):
+                found.setdefault(record.case_id, f"measured with another {name} than {first}")
+    return found
+
+
+def _shared(record: CaseRecord) -> dict[str, Any]:
+    """Return what all cases of a run have in common, as far as they have it."""
+    if not record.validity:
+        return {}
+    identity = record.identity
+    task, sampling = dict(identity["task"]), identity.get("sampling") or {}
+    data = task.pop("dataset", None)
+    found = {f"metric {name}": how for name, how in identity.get("metrics", {}).items()}
+    found |= {name: sampling[name] for name in ("seed", "seed_scheme", "dtype") if name in sampling}
+    found[f"task {task['name']}"] = task
+    if "seed" in sampling:
+        found[f"data set of {task['name']}"] = data
+        found["n_samples"] = sampling.get("n_samples")
+    return found
 
 
 def merge(stores: Sequence[RunStore], into: RunStore) -> int:
@@ -59,7 +91,9 @@ def merge(stores: Sequence[RunStore], into: RunStore) -> int:
     chosen = _choose(stores)
     if not chosen:
         raise MissingDataError(f"no case in {', '.join(str(store.folder) for store in stores)}")
-    into.begin()
+    for case_id, mixed in disagreements(record for record, _ in chosen.values()).items():
+        raise ConflictingRunsError(f"{case_id}: {mixed}; such runs do not become one")
+    claim = into.begin()
     for record, store in chosen.values():
         into.write_pictures(record.case_id, store.read_pictures(record.case_id))
         into.write_case(record, store.read_scores(record.case_id) if record.validity else None)
@@ -73,6 +107,7 @@ def merge(stores: Sequence[RunStore], into: RunStore) -> int:
             "merged_from": [run["run_id"] for run in facts],
         }
     )
+    claim.check()
     return len(chosen)
 
 

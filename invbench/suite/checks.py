@@ -12,10 +12,18 @@ from invbench.errors import (
     MissingDataError,
     UnknownNameError,
 )
-from invbench.gate import BASELINES, device_slug, find_baseline, read_snapshot
+from invbench.evaluation.experiment import FEWEST_SAMPLES
+from invbench.gate import (
+    device_slug,
+    find_baseline,
+    read_baselines,
+    read_limits,
+    read_snapshot,
+    release_name,
+)
 from invbench.machine import describe_environment, resolve_device
 from invbench.suite.options import Options
-from invbench.suite.places import suite_folder
+from invbench.suite.places import baseline_folders, limits_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,13 +34,14 @@ if TYPE_CHECKING:
 def flaws(suite: Suite) -> list[InvbenchError]:
     """Return an error for each option that names nothing, or has no sense; all of them at once."""
     checks: tuple[Callable[[Suite], object], ...] = (
-        lambda suite: suite.profile,
+        _check_samples,
         lambda suite: resolve_device(suite.options.device),
         lambda suite: suite.own,
         lambda suite: suite.shard,
         _check_checkpoints,
         _check_data,
         _check_lpips,
+        _check_limits,
         _check_baseline,
     )
     found = [error for check in checks if (error := _error_of(check, suite))]
@@ -84,6 +93,32 @@ def _problem_of(task: str) -> Callable[[Suite], object]:
     return lambda suite: suite.problem(task)
 
 
+def _check_samples(suite: Suite) -> None:
+    if suite.profile.n_samples < FEWEST_SAMPLES:
+        raise InvalidOptionError(
+            f"--samples {suite.profile.n_samples}: give at least {FEWEST_SAMPLES}, "
+            "scores ask how samples differ"
+        )
+
+
+def _check_limits(_: Suite) -> None:
+    read_limits(limits_file())
+
+
+def _check_baseline(suite: Suite) -> None:
+    """Read what the gate will compare with."""
+    options = suite.options
+    if options.gate == "off":
+        return
+    device = device_slug(describe_environment(resolve_device(options.device)))
+    folders = baseline_folders(Path.cwd())
+    if options.baseline:
+        read_snapshot(find_baseline(options.baseline, folders, device))
+        return
+    for name in (options.profile, release_name(options.profile)):
+        read_baselines(folders, device, name)
+
+
 def _data_of(task: str) -> Callable[[Suite], object]:
     return lambda suite: suite.data_set(task)
 
@@ -111,15 +146,6 @@ def _check_lpips(suite: Suite) -> None:
     """Read the weights of LPIPS if the user names a file."""
     if suite.options.lpips_weights is not None:
         _ = suite.metrics
-
-
-def _check_baseline(suite: Suite) -> None:
-    """Read the baseline that the user names."""
-    chosen = suite.options.baseline
-    if chosen is not None and suite.options.gate != "off":
-        folders = [place / BASELINES for place in (Path.cwd(), suite_folder())]
-        device = device_slug(describe_environment(suite.device))
-        read_snapshot(find_baseline(chosen, folders, device))
 
 
 def _check_required(suite: Suite) -> None:

@@ -26,6 +26,7 @@ from invbench.machine import (
     saved_by_repeating,
 )
 from invbench.models import Case, get_method, prepare
+from invbench.networks.defaults import usual_defaults
 from invbench.runs import NOTICEABLE, RunRecord, TimingCase, build
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
@@ -183,6 +184,7 @@ def _targets(suite: Suite, task: str, count: int) -> DataSet:
         return DataSet("gaussian field", gaussian_photos(suite.size(task), count))
 
 
+@usual_defaults()
 def _untrained(suite: Suite, case: Case) -> Subject:
     """Build a case's network with the weights it is initialized with."""
     if case.model in suite.own:

@@ -204,7 +204,9 @@ def rank_histogram(samples: Tensor, target: Tensor, *, generator: torch.Generato
             x = as_float(sample)
             below += x < truth
             ties += x == truth
-        draws = torch.rand(truth.shape, generator=generator, device=generator.device)
+        draws = torch.rand(
+            truth.shape, generator=generator, device=generator.device, dtype=torch.float32
+        )
         r = below + (draws.to(truth.device) * (ties + 1)).long()
         return torch.bincount(r.flatten(), minlength=n_samples + 1)
 
@@ -231,7 +233,7 @@ def duplicate_fraction(samples: Tensor) -> Tensor:
     check_samples(samples)
     images = samples.flatten(-3).reshape(-1, samples.shape[-4], samples.shape[-3:].numel())
     shares = [1 - _n_distinct(rows) / len(rows) for rows in images]
-    return torch.tensor(shares, dtype=torch.float64).reshape(samples.shape[:-4])
+    return torch.tensor(shares, dtype=torch.float64, device="cpu").reshape(samples.shape[:-4])
 
 
 def _n_distinct(rows: Tensor) -> int:

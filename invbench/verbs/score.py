@@ -77,11 +77,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     evaluations = score_samples(models, question)  # before a run that is there is replaced
     cases = tuple(Case(model, task.name).id for model in models)
     store = RunStore(arguments.output or default_results())
-    store.begin(fresh=options.fresh)
+    claim = store.begin(fresh=options.fresh)
     facts = describe(suite, store.folder.name, sys.argv, cases)
     store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
     records = []
     for evaluation in evaluations:
+        claim.check()
         store.write_pictures(evaluation.record.case_id, evaluation.pictures)
         store.write_case(evaluation.record, evaluation.scores)
         records.append(evaluation.record)

@@ -36,7 +36,7 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw a few samples of every method and sampler and lay them out, a picture a task."""
-    from invbench.files import atomic_write
+    from invbench.files import atomic_write, make_folder
     from invbench.models import MODELS
     from invbench.report.contact_sheet import contact_sheet, encode_png
     from invbench.suite.checks import check_data
@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     suite = Suite(options)
     check_data(suite, suite.tasks)
     columns = arguments.model or [*MODELS, *suite.own]
+    make_folder(arguments.output)
     for problem in map(suite.problem, suite.tasks):
         subjects = suite.subjects(problem.name, arguments.model)
         photos = suite.data_set(problem.name).photos[:INPUTS]

@@ -47,6 +47,7 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Time a sampler in fresh processes, or its weights and others in turns."""
+    from invbench.files import make_folder
     from invbench.models import Case
     from invbench.report import SPEED_HEADINGS, align, speed_rows
     from invbench.runs import RunStore
@@ -67,6 +68,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         other = arguments.vs_output or output.with_name(f"{output.name}-vs")
         options = replace(job.options, checkpoints=arguments.vs)
         jobs.append(replace(job, options=options, output=other))
+    for each in jobs:
+        make_folder(each.output)
     rows = []
     found = time_in_processes(jobs, processes=arguments.processes)
     for each, timed in zip(jobs, found, strict=True):

@@ -24,7 +24,8 @@ from invbench.training import msgan, prior
 from invbench.training.curves import plot_run
 from invbench.training.denoising import DenoisingOptions
 from invbench.training.learners import make_learner
-from invbench.training.loop import Budget, read_log
+from invbench.training.logs import read_log
+from invbench.training.loop import Budget
 from invbench.training.loop import train as loop
 from invbench.training.msgan import MsganOptions
 from invbench.training.pairs import Pairs

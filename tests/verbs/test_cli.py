@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 from pictures import write_image
-from run_records import case_record
+from run_records import case_record, run_record
 
 from invbench.cli import main
 from invbench.data.photos import photos
@@ -41,7 +41,7 @@ def test_limits_are_taken_from_a_run(tmp_path):
     file.write_text("[slack]\npsnr = 1\nlpips_random = 1\ncoverage = 1\nwinkler = 1\n")
     store = RunStore(tmp_path / "run")
     assert main(["limits", str(tmp_path / "run"), str(file)]) is ExitCode.MISSING
-    store.write_run({"profile": "tiny"})
+    store.write_run(run_record())
     store.write_case(case_record())
     assert main(["limits", str(tmp_path / "run"), str(file)]) is ExitCode.OK
     assert "[tiny.chimle-sr16]\npsnr = 28.0" in file.read_text()
@@ -69,7 +69,7 @@ class TestTrain:
         )
 
     def test_an_empty_folder_is_named(self, tmp_path, capsys):
-        assert self.train(tmp_path) is ExitCode.USAGE
+        assert self.train(tmp_path) is ExitCode.MISSING
         assert "EmptyFolderError" in capsys.readouterr().err
 
     def test_unknown_models_and_profiles_are_named(self, tmp_path, capsys):
@@ -96,3 +96,12 @@ def test_verbs_without_numerics_start_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_an_error_that_nobody_foresaw_has_a_status_of_its_own(monkeypatch, capsys):
+    def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("invbench.verbs.env.run", fail)
+    assert main(["env"]) is ExitCode.FAULT
+    assert "ZeroDivisionError" in capsys.readouterr().err
