@@ -50,11 +50,11 @@ def resolve_device(name: str, *, worker: int = 0) -> torch.device:
 
     Args:
         name: "cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one.
-        worker: number of this process among parallel ones; "auto" gives worker i the GPU i modulo
-            the number of GPUs.
+        worker: number of this process among parallel ones; "auto" and "cuda" give worker i the GPU
+            i modulo the number of GPUs.
 
     Raises:
-        DeviceError: if it does not exist.
+        DeviceError: if it does not exist, or is of a kind that clocks do not wait for.
     """
     device = _find_device(name, worker)
     if device.index is not None and device.type == "cuda":
@@ -71,6 +71,10 @@ def _find_device(name: str, worker: int) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"{name}: clocks do not wait for such a device; use cpu, cuda or cuda:N")
+    if device.type == "cuda" and device.index is None and torch.cuda.is_available():
+        return torch.device("cuda", worker % torch.cuda.device_count())
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"{name}: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
     return device

@@ -99,8 +99,15 @@ def test_the_device_asked_for_becomes_the_current_one(gpus):
     assert gpus == [CARD]
 
 
-def test_auto_deals_gpus_out_to_workers(gpus):  # noqa: ARG001 the fixture pretends
-    found = [resolve_device("auto", worker=worker).index for worker in range(4)]
+@pytest.mark.parametrize("name", ["mps", "xpu", "meta"])
+def test_a_device_whose_work_is_not_waited_for_is_refused(name):
+    with pytest.raises(DeviceError, match=f"{name}: clocks do not wait"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_gpus_are_dealt_out_to_workers(gpus, name):  # noqa: ARG001 the fixture pretends
+    found = [resolve_device(name, worker=worker).index for worker in range(4)]
     assert found == [0, 1, 0, 1]
     with pytest.raises(DeviceError):
         resolve_device("cuda:2")
