@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,6 +17,7 @@ from invbench.errors import (
     MissingCheckpointError,
     UnsupportedProblemError,
 )
+from invbench.escaping import error_text, terminal
 from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.report import run_table
@@ -61,7 +63,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return  # the process that started this one has looked
     if found := flaws(session.config.stash[_SESSION].suite):
-        raise pytest.UsageError("\n".join(f"{type(error).__name__}: {error}" for error in found))
+        raise pytest.UsageError("\n".join(map(_told, found)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -122,12 +124,12 @@ def subject(case: Case, session: Session) -> Subject:
         return session.suite.subject(case)
     except UnsupportedProblemError as error:
         session.leave_out(case, "declined", str(error))
-        pytest.skip(f"declined: {error}")
+        pytest.skip(terminal(f"declined: {error}"))
     except MissingCheckpointError as error:
         session.leave_out(case, "skipped", str(error))
         if session.suite.requires(case):
-            pytest.fail(f"required: {error}", pytrace=False)
-        pytest.skip(str(error))
+            pytest.fail(terminal(f"required: {error}"), pytrace=False)
+        pytest.skip(terminal(str(error)))
     except Exception as error:
         session.leave_out(case, "error", f"{type(error).__name__}: {error}")
         raise
@@ -157,26 +159,32 @@ def pytest_terminal_summary(
     if not names or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     terminalreporter.section("invbench")
+    for line in _closing_lines(session, names):
+        terminalreporter.write_line(terminal(line))
+
+
+def _closing_lines(session: Session, names: Sequence[str]) -> Iterator[str]:
+    """Lay out the run's table, and say what is not in it."""
     records = []
     for name in names:
         try:
             record = session.store.read_case(name)
         except InvalidRecordError as error:
-            terminalreporter.write_line(f"{type(error).__name__}: {error}")
+            yield error_text(error)
         else:
             records += [record] if record else []
-    columns = [name for name in session.suite.options.columns.split(",") if name]
-    for line in run_table(records, columns):
-        terminalreporter.write_line(line)
+    yield from run_table(
+        records, [name for name in session.suite.options.columns.split(",") if name]
+    )
     for record in records:
         if record.status == "declined":
-            terminalreporter.write_line(f"{record.case_id}: declined: {record.reason}")
+            yield f"{record.case_id}: declined: {record.reason}"
     skipped = sum(record.status == "skipped" for record in records)
     if skipped:
-        terminalreporter.write_line(f"{skipped} cases skipped")
+        yield f"{skipped} cases skipped"
     if session.kept:
-        terminalreporter.write_line(f"{len(session.kept)} cases kept from an earlier session")
-    terminalreporter.write_line(f"records: {session.store.folder}")
+        yield f"{len(session.kept)} cases kept from an earlier session"
+    yield f"records: {session.store.folder}"
 
 
 def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
@@ -203,4 +211,10 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except InvbenchError as error:
-        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+        raise pytest.UsageError(_told(error)) from error
+
+
+def _told(error: InvbenchError) -> str:
+    """Return what an error says, with options under the names that they have here."""
+    names = "|".join(option.name.replace("_", "-") for option in fields(Options))
+    return re.sub(rf"(?<![\w-])--(?=(?:{names})(?![\w-]))", PREFIX, error_text(error))

@@ -89,7 +89,8 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         },
         "packages": {name: _version(name) for name in PACKAGES},
         "libjpeg": {
-            "version": features.version("jpg"),
+            # "jpg" has the version of the interface, which is 6.2 in every libjpeg-turbo
+            "version": features.version("libjpeg_turbo") or features.version("jpg"),
             "turbo": bool(features.check("libjpeg_turbo")),
         },
         "cuda": torch.version.cuda,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from invbench.escaping import terminal
 from invbench.suite import add_options
 
 if TYPE_CHECKING:
@@ -59,4 +60,4 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 def say(line: str) -> None:
     """Write one line to standard output."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{terminal(line)}\n")
