@@ -147,7 +147,7 @@ def pytest_benchmark_update_machine_info(
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Say in pytest-benchmark's file which run its timings belong to."""
-    output_json["invbench"] = {"run_id": config.stash[_SESSION].store.folder.name}
+    output_json["invbench"] = {"run_id": config.stash[_SESSION].store.run_id}
 
 
 def pytest_terminal_summary(

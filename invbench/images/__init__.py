@@ -67,9 +67,9 @@ def check_images(
         bad = int((~torch.isfinite(images)).sum())
         raise error(f"{name}: {bad} of {images.numel()} values are NaN or infinite")
     if low < 0 or high > 1:
-        beyond = [f"{-low:.3g} below 0"] * (low < 0) + [f"{high - 1:.3g} above 1"] * (high > 1)
         raise error(
-            f"{name}: values span [{low:.9g}, {high:.9g}], up to {' and '.join(beyond)}; "
+            f"{name}: values span [{low:.4g}, {high:.4g}], beyond [0, 1] by "
+            f"{max(-low, high - 1):.3g}; "
             "clamp them, or convert from [-1, 1] with images.from_signed"
         )
     return images

@@ -69,4 +69,4 @@ def read_data_set(
     """
     if folder is None:
         return DataSet(EMBEDDED, embedded_photos(size, count))
-    return DataSet(folder.name, folder_photos(folder, size, count, groups=groups))
+    return DataSet(folder.absolute().name, folder_photos(folder, size, count, groups=groups))

@@ -125,10 +125,11 @@ class Suite:
         """
         own = [Case(name, task) for name in self.own for task in self.tasks]
         cases = (*self._cases_of_ours, *own)
-        if twice := [name for name, n in Counter(case.id for case in cases).items() if n > 1]:
+        found = Counter(case.id.casefold() for case in cases)  # as some file systems compare
+        if twice := sorted({case.id for case in cases if found[case.id.casefold()] > 1}):
             raise UnknownNameError(
                 f"{', '.join(twice)} would be the id of two cases; give a sampler or task "
-                "another name"
+                "another name, different in more than capitals"
             )
         return cases
 

@@ -65,8 +65,9 @@ class Session:
             raise InvalidOptionError("--resume keeps what --fresh deletes; choose one")
         if options.resume and options.results is None:
             raise InvalidOptionError("--resume needs --results, the folder of the run to continue")
-        facts = describe(self.suite, self.store.folder.name, argv, selected)
-        self.store.begin(resume=options.resume, fresh=options.fresh)
+        facts = describe(self.suite, self.store.run_id, argv, selected)
+        remedy = ", delete the run by --fresh, or continue it by --resume"
+        self.store.begin(resume=options.resume, fresh=options.fresh, remedy=remedy)
         earlier = _earlier_sessions(self.store, asdict(facts))
         self.store.write_run(asdict(replace(facts, earlier=earlier)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from invbench.errors import CorruptCheckpointError, InvbenchError
+from invbench.errors import CorruptCheckpointError, InvalidOptionError, InvbenchError
 from invbench.files import atomic_write
 
 if TYPE_CHECKING:
@@ -52,10 +53,18 @@ class Budget:
 
     A CPU run counts processor time over threads, so that a busy machine does not shorten it; a GPU
     run counts wall time. One of the two is given.
+
+    Raises:
+        InvalidOptionError: if it is not above 0 and finite.
     """
 
     steps: int | None = None
     minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, number in (("--steps", self.steps), ("--minutes", self.minutes)):
+            if number is not None and not 0 < number < math.inf:
+                raise InvalidOptionError(f"{option} {number}: give a number above 0")
 
     def progress(self, step: int, minutes: float) -> float:
         """Return the part of the budget that is spent, at most 1."""

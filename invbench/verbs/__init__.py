@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
 
-__all__ = ["LPIPS_OPTIONS", "add_picture_options", "say", "verb"]
+__all__ = ["LPIPS_OPTIONS", "TASK_HELP", "add_picture_options", "say", "verb"]
 
 PICTURE_OPTIONS = (
     *("profile", "device", "dtype", "seed", "checkpoints", "data", "groups", "sampler"),
 )
+TASK_HELP = "a built-in task, or NAME=PACKAGE.MODULE:FACTORY; see `invbench list`"
 LPIPS_OPTIONS = ("device", "lpips_net", "lpips_weights", "offline")
 
 
@@ -42,7 +43,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         "--task",
         action="append",
         default=[],
-        help="as --invbench-task takes it; repeatable (default: the study's)",
+        help=f"{TASK_HELP}; repeatable (default: the study's)",
     )
     parser.add_argument(
         "--model", action="append", help="model id or name of a sampler; repeatable (default: all)"
