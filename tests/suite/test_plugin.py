@@ -195,7 +195,7 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
         ("--invbench-task=sr5", "unknown task 'sr5'; did you mean"),
         ("--invbench-task=sr16=samplers:blurry", "sr16 is a built-in task"),
         ("--invbench-task=mine=samplers:blurry", "called without arguments"),
-        ("--invbench-require=chimel", "unknown --require 'chimel'; did you mean chimle"),
+        ("--invbench-require=chimel", "unknown --invbench-require 'chimel'; did you mean chimle"),
         ("--invbench-checkpoints=nowhere", "--invbench-checkpoints nowhere: no such folder"),
         ("--invbench-data=nowhere", "--invbench-data nowhere: no such folder"),
         ("--invbench-images=0", "--invbench-images 0: give at least 1"),
