@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import fields
@@ -18,6 +19,7 @@ from invbench.errors import (
     StorageError,
     UnsupportedProblemError,
 )
+from invbench.escaping import error_text, terminal
 from invbench.exit_codes import ExitCode
 from invbench.machine import lasting_facts
 from invbench.models import Case
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from invbench.evaluation import Subject
-    from invbench.runs import CaseRecord
 
 PREFIX = "--invbench-"
 _SESSION = pytest.StashKey[Session]()
@@ -158,12 +159,12 @@ def subject(case: Case, session: Session) -> Subject:
         return session.suite.subject(case)
     except UnsupportedProblemError as error:
         session.leave_out(case, "declined", str(error))
-        pytest.skip(f"declined: {error}")
+        pytest.skip(terminal(f"declined: {error}"))
     except MissingCheckpointError as error:
         session.leave_out(case, "skipped", str(error))
         if session.suite.requires(case):
-            pytest.fail(f"required: {error}", pytrace=False)
-        pytest.skip(str(error))
+            pytest.fail(terminal(f"required: {error}"), pytrace=False)
+        pytest.skip(terminal(str(error)))
     except Exception as error:
         session.leave_out(case, "error", f"{type(error).__name__}: {error}")
         raise
@@ -181,7 +182,7 @@ def pytest_benchmark_update_machine_info(
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Say in pytest-benchmark's file which run its timings belong to."""
-    output_json["invbench"] = {"run_id": config.stash[_SESSION].store.folder.name}
+    output_json["invbench"] = {"run_id": config.stash[_SESSION].store.run_id}
 
 
 def pytest_terminal_summary(
@@ -190,37 +191,37 @@ def pytest_terminal_summary(
     """Print the table of all cases of the run."""
     session = terminalreporter.config.stash[_SESSION]
     if lost := _lost(session):
-        terminalreporter.write_line(f"{type(lost).__name__}: {lost}")
+        terminalreporter.write_line(error_text(lost))
         return
     if not session.store.case_ids() or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     terminalreporter.section("invbench")
-    records = _read_records(terminalreporter, session.store)
-    columns = [name for name in session.suite.options.columns.split(",") if name]
-    for line in run_table(records, columns):
-        terminalreporter.write_line(line)
-    for record in records:
-        if record.status == "declined":
-            terminalreporter.write_line(f"{record.case_id}: declined: {record.reason}")
-    skipped = sum(record.status == "skipped" for record in records)
-    if skipped:
-        terminalreporter.write_line(f"{skipped} cases skipped")
-    if session.kept:
-        terminalreporter.write_line(f"{len(session.kept)} cases kept from an earlier session")
-    terminalreporter.write_line(f"records: {session.store.folder}")
+    for line in _closing_lines(session):
+        terminalreporter.write_line(terminal(line))
 
 
-def _read_records(terminalreporter: pytest.TerminalReporter, store: RunStore) -> list[CaseRecord]:
-    """Read the records of a run; one that is damaged is named instead."""
+def _closing_lines(session: Session) -> Iterator[str]:
+    """Lay out the run's table, and say what is not in it."""
     records = []
-    for name in store.case_ids():
+    for name in session.store.case_ids():
         try:
-            record = store.read_case(name)
+            record = session.store.read_case(name)
         except InvalidRecordError as error:
-            terminalreporter.write_line(f"{type(error).__name__}: {error}")
+            yield error_text(error)
         else:
             records += [record] if record else []
-    return records
+    yield from run_table(
+        records, [name for name in session.suite.options.columns.split(",") if name]
+    )
+    for record in records:
+        if record.status == "declined":
+            yield f"{record.case_id}: declined: {record.reason}"
+    skipped = sum(record.status == "skipped" for record in records)
+    if skipped:
+        yield f"{skipped} cases skipped"
+    if session.kept:
+        yield f"{len(session.kept)} cases kept from an earlier session"
+    yield f"records: {session.store.folder}"
 
 
 def _lost(session: Session) -> StorageError | None:
@@ -245,7 +246,7 @@ def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
 
 def _refuse(found: Sequence[InvbenchError]) -> None:
     if found:
-        raise pytest.UsageError("\n".join(f"{type(error).__name__}: {error}" for error in found))
+        raise pytest.UsageError("\n".join(map(_told, found)))
 
 
 def _selected(items: Sequence[pytest.Item]) -> list[str]:
@@ -266,4 +267,10 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except InvbenchError as error:
-        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+        raise pytest.UsageError(_told(error)) from error
+
+
+def _told(error: InvbenchError) -> str:
+    """Return what an error says, with options under the names that they have here."""
+    names = "|".join(option.name.replace("_", "-") for option in fields(Options))
+    return re.sub(rf"(?<![\w-])--(?=(?:{names})(?![\w-]))", PREFIX, error_text(error))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 # A room may import the rooms on the floors below it, and nothing else.
 FLOORS = (
-    {"errors", "exit_codes", "seeding"},
+    {"errors", "escaping", "exit_codes", "seeding"},
     {"files"},
     {"machine", "networks"},
     {"images", "runs"},

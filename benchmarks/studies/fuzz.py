@@ -56,8 +56,9 @@ from invbench.runs import (
     validate,
 )
 from invbench.runs.plain_json import canonical_json
+from invbench.training.budget import Budget
 from invbench.training.logs import read_log
-from invbench.training.loop import Budget, train
+from invbench.training.loop import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -222,7 +222,7 @@ def _other(image_id: str, partners: Partners, device: torch.device) -> Tensor | 
 def _identity(question: Question, partners: Partners, scored: _Scored) -> dict[str, Any]:
     """Identify the images that a model was scored on, their observations as well."""
     folder = question.targets or question.observations
-    data = DataSet(folder.name, partners.of(scored.images))
+    data = DataSet(folder.absolute().name, partners.of(scored.images))
     observed = [partners.observations[name] for name in scored.images]
     return data.identity() | {"observations_sha256": digest(observed)}
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.escaping import toml_key
 from invbench.files import atomic_write
 from invbench.runs import CalibrationVerdict, CaseRecord, Check, IntervalRecord, build
 from invbench.runs.typed_json import named, read_toml
@@ -214,13 +215,15 @@ def _excess(
 def _to_toml(limits: Mapping[str, Any]) -> str:
     tables = [("slack", limits["slack"])]
     tables += [
-        (f"{profile}.{case}", values)
+        (f"{toml_key(profile)}.{toml_key(case)}", values)
         for profile, cases in limits.items()
         if profile != "slack"
         for case, values in sorted(cases.items())
     ]
     return "\n".join(
-        "\n".join([f"[{name}]", *(f"{key} = {json.dumps(v)}" for key, v in values.items()), ""])
+        "\n".join(
+            [f"[{name}]", *(f"{toml_key(k)} = {json.dumps(v)}" for k, v in values.items()), ""]
+        )
         for name, values in tables
     )
 

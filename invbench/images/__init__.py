@@ -70,7 +70,8 @@ def check_images(
         raise error(f"{name}: {bad} of {images.numel()} values are NaN or infinite", "finite")
     if low < 0 or high > 1:
         raise error(
-            f"{name}: values span [{low:.4g}, {high:.4g}], not [0, 1]; "
+            f"{name}: values span [{low:.4g}, {high:.4g}], beyond [0, 1] by "
+            f"{max(-low, high - 1):.3g}; "
             "clamp them, or convert from [-1, 1] with images.from_signed",
             "range",
         )

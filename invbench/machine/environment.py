@@ -73,7 +73,7 @@ def _find_device(name: str, worker: int) -> torch.device:
         raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
         raise DeviceError(f"{name}: clocks do not wait for such a device; use cpu, cuda or cuda:N")
-    if device.type == "cuda" and device.index is None and torch.cuda.is_available():
+    if str(device) == "cuda" and torch.cuda.is_available():
         return torch.device("cuda", worker % torch.cuda.device_count())
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"{name}: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
@@ -93,7 +93,8 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         },
         "packages": {name: _version(name) for name in PACKAGES},
         "libjpeg": {
-            "version": features.version("jpg"),
+            # "jpg" has the version of the interface, which is 6.2 in every libjpeg-turbo
+            "version": features.version("libjpeg_turbo") or features.version("jpg"),
             "turbo": bool(features.check("libjpeg_turbo")),
         },
         "cuda": torch.version.cuda,

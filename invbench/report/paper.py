@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError
+from invbench.escaping import markdown
 from invbench.report.agreement import LEAST, agreement
 from invbench.report.claims import RANDOM_LPIPS, check_claims, lpips_of, our_score
+from invbench.report.markdown import markdown_row
 from invbench.runs.typed_json import build, named, read_toml
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[s
     measured = {name: record for name, record in records.items() if record.validity}
     lines: list[str] = []
     for task in paper.tasks:
-        lines += [f"## {task}", "", *_table(measured, paper, task), ""]
+        lines += [f"## {markdown(task)}", "", *_table(measured, paper, task), ""]
         lines += [*_agreements(measured, paper, task), ""]
         lines += [*_claims(check_claims(measured, task)), ""]
     return lines
@@ -127,8 +129,8 @@ def _table(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> 
     headings = ["model"]
     for score in DIGITS:
         headings += [_heading(measured, score), f"{score} (paper)"]
-    yield _row([*headings, "width", "coverage", "ideal"])
-    yield _row(["---", *["---:"] * (len(headings) + 2)])
+    yield markdown_row([*headings, "width", "coverage", "ideal"])
+    yield f"| --- |{' ---: |' * (len(headings) + 2)}"
     for model in (*paper.models, *_others(measured, paper, task)):
         record = measured.get(f"{model}-{task}")
         cells = [model]
@@ -139,7 +141,7 @@ def _table(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> 
             cells.append(_number(paper.value(method, task, score), digits, missing=missing))
         ideal = record.interval.ideal_coverage if record and record.interval else None
         shown = (our_score(record, "width"), our_score(record, "coverage"), ideal)
-        yield _row([*cells, *(_number(value, 3) for value in shown)])
+        yield markdown_row([*cells, *(_number(value, 3) for value in shown)])
 
 
 def _others(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> list[str]:
@@ -167,7 +169,7 @@ def _agreements(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str
     for score in DIGITS:
         names = {model: model for model in paper.models}
         told = _correlation(measured, paper, task, score, names)
-        yield f"- {_heading(measured, score)}: {told}"
+        yield f"- {markdown(_heading(measured, score))}: {told}"
         if f"{APART}-{task}" not in measured or not told.startswith("Spearman"):
             continue
         others = {model: model for model in paper.models if model != APART}
@@ -243,10 +245,6 @@ def _claims(findings: Sequence[Finding]) -> Iterator[str]:
             numbers = f": {finding.ahead:.4g} {is_or_not} {finding.behind:.4g}"
         mark = {"holds": "x", "does not hold": " ", "not measured": "-"}[finding.verdict]
         yield f"- [{mark}] {claim.text}, in its {claim.source}; {finding.verdict}{numbers}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _number(value: float | None, digits: int, *, missing: str = "-") -> str:

@@ -100,7 +100,7 @@ def merge(stores: Sequence[RunStore], into: RunStore) -> int:
     into.write_run(
         facts[0]
         | {
-            "run_id": into.folder.name,
+            "run_id": into.run_id,
             "selected_cases": _union(facts, "selected_cases"),
             "expected_cases": _union(facts, "expected_cases"),
             "shard": None,

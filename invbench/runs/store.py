@@ -50,7 +50,12 @@ class RunStore:
 
     folder: Path
 
-    def begin(self, *, resume: bool = False, fresh: bool = False) -> Claim:
+    @property
+    def run_id(self) -> str:
+        """The folder's name, also where it was given as ``.``."""
+        return self.folder.resolve().name
+
+    def begin(self, *, resume: bool = False, fresh: bool = False, remedy: str = "") -> Claim:
         """Claim the folder and make it ready for a run, before anything is measured.
 
         Files that a killed process left half written are removed. Files that no store wrote stay.
@@ -58,6 +63,7 @@ class RunStore:
         Args:
             resume: keep the records that are there.
             fresh: delete the records that are there.
+            remedy: what else than another folder the user may ask for, to say in the error.
 
         Returns:
             The claim; others are kept out until it is dropped.
@@ -71,9 +77,7 @@ class RunStore:
         stored = [path for path in self._files() if path.is_file()]
         if stored and not (resume or fresh):
             raise ExistingRunError(
-                f"{self.folder}: holds {len(stored)} files of a run; name another folder, delete "
-                "the run with --fresh (in pytest --invbench-fresh), or continue it there with "
-                "--invbench-resume"
+                f"{self.folder}: holds {len(stored)} files of a run; name another folder{remedy}"
             )
         for folder in (self.folder, self.folder / "cases", self.folder / "scores"):
             probe = folder / ".probe"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # it becomes part of file names
-NAME_IN_WORDS = "letters, digits, '.', '_' and '-' that begins with a letter or digit"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # it becomes part of file names
+NAME_IN_WORDS = "at most 64 letters, digits, '.', '_' and '-' that begins with a letter or digit"
 
 
 def is_name(text: str) -> bool:

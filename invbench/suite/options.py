@@ -31,6 +31,17 @@ def _error_rate(text: str) -> float:
     return alpha
 
 
+def at_least_one(text: str) -> int:
+    """Parse a whole number from 1 up, or have argparse refuse it."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ArgumentTypeError(f"{text!r}: give a whole number from 1 up")
+    return number
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Choices of a run; every field is an option of the same name."""

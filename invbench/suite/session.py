@@ -72,10 +72,12 @@ class Session:
             raise InvalidOptionError("--resume keeps what --fresh deletes; choose one")
         if options.resume and options.results is None:
             raise InvalidOptionError("--resume needs --results, the folder of the run to continue")
-        facts = describe(self.suite, self.store.folder.name, argv, selected)
+        facts = describe(self.suite, self.store.run_id, argv, selected)
         if options.resume:
             self._check_others(selected)
-        self.claims.append(self.store.begin(resume=options.resume, fresh=options.fresh))
+        remedy = ", delete the run by --fresh, or continue it by --resume"
+        claim = self.store.begin(resume=options.resume, fresh=options.fresh, remedy=remedy)
+        self.claims.append(claim)
         earlier = _earlier_sessions(self.store, asdict(facts))
         self.store.write_run(asdict(replace(facts, earlier=earlier)))
 

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from invbench.errors import CorruptCheckpointError, InvalidRecordError, InvbenchError
+from invbench.errors import (
+    CorruptCheckpointError,
+    InvalidRecordError,
+    InvbenchError,
+)
 from invbench.files import atomic_write, require_regular
 from invbench.networks.weight_files import read_tensors
 from invbench.runs.typed_json import build
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
+
+    from invbench.training.budget import Budget
 
 
 VALIDATION_SHARE = 0.25
@@ -52,31 +58,6 @@ class Learner(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """When a run ends: after so many steps, or so many minutes of computing.
-
-    A CPU run counts processor time over threads, so that a busy machine does not shorten it; a GPU
-    run counts wall time. One of the two is given.
-    """
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    def progress(self, step: int, minutes: float) -> float:
-        """Return the part of the budget that is spent, at most 1."""
-        if self.steps is not None:
-            return min(1.0, step / self.steps)
-        return min(1.0, minutes / self.minutes) if self.minutes else 1.0
-
-    def divided(self, parts: int) -> Budget:
-        """Return a part of the budget, at least one step."""
-        return Budget(
-            steps=None if self.steps is None else max(1, self.steps // parts),
-            minutes=None if self.minutes is None else self.minutes / parts,
-        )
 
 
 @dataclass(frozen=True)

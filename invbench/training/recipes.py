@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from invbench.metrics.weights import Net
     from invbench.models import Method
-    from invbench.training.loop import Budget, Outcome
+    from invbench.training.budget import Budget
+    from invbench.training.loop import Outcome
     from invbench.training.pairs import Pairs
 
 

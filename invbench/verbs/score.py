@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
 from invbench.suite import add_options, read_options
-from invbench.verbs import LPIPS_OPTIONS, say, verb
+from invbench.verbs import LPIPS_OPTIONS, TASK_HELP, say, verb
 
 if TYPE_CHECKING:
     import argparse
@@ -29,9 +29,7 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "score", run)
     parser.add_argument("folder", type=Path, help="samples: FOLDER/<model>/<image id>/*.png")
-    parser.add_argument(
-        "--task", dest="task_text", required=True, help="as --invbench-task takes it"
-    )
+    parser.add_argument("--task", dest="task_text", required=True, help=TASK_HELP)
     parser.add_argument(
         "--observations", type=Path, required=True, metavar="DIR", help="<image id>.png"
     )
@@ -77,8 +75,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     evaluations = score_samples(models, question)  # before a run that is there is replaced
     cases = tuple(Case(model, task.name).id for model in models)
     store = RunStore(arguments.output or default_results())
-    claim = store.begin(fresh=options.fresh)
-    facts = describe(suite, store.folder.name, sys.argv, cases)
+    claim = store.begin(fresh=options.fresh, remedy=", or delete the run by --fresh")
+    facts = describe(suite, store.run_id, sys.argv, cases)
     store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
     records = []
     for evaluation in evaluations:

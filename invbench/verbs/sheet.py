@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import read_options
+from invbench.suite import at_least_one, read_options
 from invbench.verbs import add_picture_options, say, verb
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "sheet", run)
     add_picture_options(parser)
-    parser.add_argument("--tile", type=int, default=96, help="largest side of a picture, in pixels")
+    parser.add_argument(
+        "--tile", type=at_least_one, default=96, help="largest side of a picture, in pixels"
+    )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import add_options, read_options
-from invbench.verbs import say, verb
+from invbench.suite import add_options, at_least_one, read_options
+from invbench.verbs import TASK_HELP, say, verb
 
 if TYPE_CHECKING:
     import argparse
@@ -27,12 +27,12 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "time", run)
     parser.add_argument("model", help="model id, see `invbench list`, or a sampler's name")
-    parser.add_argument("task_text", metavar="task", help="as --invbench-task takes it")
+    parser.add_argument("task_text", metavar="task", help=TASK_HELP)
     parser.add_argument(
         "--vs", type=Path, metavar="DIR", help="folder of other weights, timed in turns with these"
     )
-    parser.add_argument("--processes", type=_positive, default=5, help="fresh processes (5)")
-    parser.add_argument("--rounds", type=_positive, default=5, help="timed rounds in each (5)")
+    parser.add_argument("--processes", type=at_least_one, default=5, help="fresh processes (5)")
+    parser.add_argument("--rounds", type=at_least_one, default=5, help="timed rounds in each (5)")
     parser.add_argument(
         "--random-weights", action="store_true", help="time an untrained network of full size"
     )
@@ -108,10 +108,3 @@ def _store(store: RunStore, case_id: str, timed: Timed) -> None:
     before = store.read_timing()
     cases = {**(before.cases if before else {}), case_id: timed.timing}
     store.write_timing(TimingRecord(cases=cases))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import features
 
 from invbench.machine import environment
 from invbench.machine.environment import (
@@ -64,7 +65,7 @@ def test_a_cpu_has_no_gpu_and_everything_is_json():
     facts = describe_environment(CPU)
     assert facts["gpu"] is None
     assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert facts["libjpeg"]["version"]
+    assert facts["libjpeg"]["version"] == (features.version("libjpeg_turbo") or "6.2")
     assert {"python", "os", "cpu", "cuda", "cudnn", "determinism", "git"} <= set(facts)
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
 

@@ -196,12 +196,12 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
         ("--invbench-task=sr5", "unknown task 'sr5'; did you mean"),
         ("--invbench-task=sr16=samplers:blurry", "sr16 is a built-in task"),
         ("--invbench-task=mine=samplers:blurry", "called without arguments"),
-        ("--invbench-require=chimel", "unknown --require 'chimel'; did you mean chimle"),
-        ("--invbench-checkpoints=nowhere", "--checkpoints nowhere: no such folder"),
-        ("--invbench-data=nowhere", "--data nowhere: no such folder"),
-        ("--invbench-images=0", "--images 0: give at least 1"),
-        ("--invbench-samples=-1", "--samples -1: give at least 1"),
-        ("--invbench-profile=paper", "has no data of its own; give --data"),
+        ("--invbench-require=chimel", "unknown --invbench-require 'chimel'; did you mean chimle"),
+        ("--invbench-checkpoints=nowhere", "--invbench-checkpoints nowhere: no such folder"),
+        ("--invbench-data=nowhere", "--invbench-data nowhere: no such folder"),
+        ("--invbench-images=0", "--invbench-images 0: give at least 1"),
+        ("--invbench-samples=-1", "--invbench-samples -1: give at least 1"),
+        ("--invbench-profile=paper", "has no data of its own; give --invbench-data"),
         ("--invbench-shard=3/2", "expected i/n"),
         ("--invbench-groups=folder", "give --data"),
         ("--invbench-images=82", "sr16: 82 images asked for; the embedded photographs give 81"),
@@ -221,7 +221,7 @@ def test_bad_options_are_named_all_at_once(tmp_path):
     options = ("--invbench-checkpoints=nowhere", "--invbench-images=0", "--invbench-task=sr5")
     done = suite(tmp_path / "run", "-k", "chimle-sr16", *options)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    for message in ("nowhere: no such folder", "--images 0", "unknown task 'sr5'"):
+    for message in ("nowhere: no such folder", "--invbench-images 0", "unknown task 'sr5'"):
         assert message in done.stdout + done.stderr
 
 

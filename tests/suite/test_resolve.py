@@ -47,7 +47,18 @@ class TestOwnSampler:
             "source_sha256": source_digest(blurry, "samplers", subject.sampler),
         }
 
-    @pytest.mark.parametrize("text", ["mine", "mine=", "=samplers:blurry", "../x=samplers:blurry"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "mine",
+            "mine=",
+            "=samplers:blurry",
+            "../x=samplers:blurry",
+            f"{'a' * 65}=samplers:blurry",
+            "a\n=samplers:blurry",
+        ],
+        ids=repr,
+    )
     def test_of_another_form_is_named(self, text):
         with pytest.raises(UnknownNameError, match=rf"--sampler {re.escape(text)}: expected NAME="):
             OwnSampler.parse(text)

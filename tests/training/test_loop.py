@@ -13,8 +13,9 @@ from torch import nn
 
 from invbench.errors import CorruptCheckpointError, InvalidRecordError, StorageError
 from invbench.training import loop
+from invbench.training.budget import Budget
 from invbench.training.logs import append_line, read_log
-from invbench.training.loop import Budget, DivergedError, train
+from invbench.training.loop import DivergedError, train
 
 
 class Toy:

@@ -21,11 +21,11 @@ from invbench.models.cases import CASES, Case
 from invbench.models.registry import MODELS, get_method
 from invbench.problems.tasks import get_task
 from invbench.training import msgan, prior
+from invbench.training.budget import Budget
 from invbench.training.curves import plot_run
 from invbench.training.denoising import DenoisingOptions
 from invbench.training.learners import make_learner
 from invbench.training.logs import read_log
-from invbench.training.loop import Budget
 from invbench.training.loop import train as loop
 from invbench.training.msgan import MsganOptions
 from invbench.training.pairs import Pairs

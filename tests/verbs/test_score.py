@@ -255,3 +255,23 @@ def test_reobservations_are_those_of_the_operator(prepared):
     error = (PillowBicubic()(sample) - observation).square().mean().double()
     scores = RunStore(prepared / "run").read_scores("ddrm-sr16")["psnr"]
     assert scores[2, 0] == pytest.approx(float(-10 * error.log10()), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\n# b", "\x1b[31mred", "\u202etxt", "\udce9", "m" * 201], ids=ascii
+)
+def test_a_model_whose_name_cannot_be_shown_is_refused_before_any_work(tmp_path, capsys, name):
+    write_png(
+        tmp_path / "samples" / name / "city" / "0.png", torch.zeros(3, 8, 8, dtype=torch.uint8)
+    )
+    assert score(tmp_path, targets=False) is ExitCode.USAGE
+    assert "rename its folder" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_in_the_folder_one_is_in_has_its_name(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = prepared
+    given = ["--observations", folder / "observations", "-o", ".", "--offline", "--device", "cpu"]
+    assert call("score", folder / "samples", "--task", "sr16", *given) is ExitCode.OK
+    assert RunStore(tmp_path).read_run()["run_id"] == tmp_path.name
