@@ -60,7 +60,7 @@ def test_defaults_of_the_program_change_no_number(name):
     assert numbers(FEW, STATES[name]) == plain(FEW)
 
 
-@pytest.mark.slow
+@pytest.mark.every_pair
 @pytest.mark.parametrize("name", STATES)
 def test_nor_those_of_any_method(name):
     assert numbers(ALL, STATES[name]) == plain(ALL)
