@@ -15,7 +15,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from markdown_it import MarkdownIt
 from run_records import case_record, run_record, timing_record
 
 from invbench.cli import main
@@ -75,7 +74,12 @@ def visible(text):
 
 def shape(text):
     """Return the tags that a Markdown text opens and closes, in order, and its plain text."""
-    tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(text)
+    renderer = pytest.importorskip("markdown_it", reason="markdown-it-py judges Markdown")
+    tokens = (
+        renderer.MarkdownIt("commonmark", {"html": True})
+        .enable(["table", "strikethrough"])
+        .parse(text)
+    )
     tags, words = [], []
     for token in tokens:
         tags.append(token.type)
