@@ -36,7 +36,8 @@ def conflicts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def disagreements(records: Iterable[CaseRecord]) -> dict[str, str]:
     """Say by case what its record was measured with that the first record of the run was not.
 
-    Seeds, precision and the definition of a task or metric are the same for all cases of a run.
+    Seeds and precision are the same for all cases of a run; a task and its metrics are for all of
+    the task's, as what fits the noise depends on the noise.
     Samples that were drawn elsewhere have none of the first two, and may be of fewer images.
     """
     found: dict[str, str] = {}
@@ -56,7 +57,8 @@ def _shared(record: CaseRecord) -> dict[str, Any]:
     identity = record.identity
     task, sampling = dict(identity["task"]), identity.get("sampling") or {}
     data = task.pop("dataset", None)
-    found = {f"metric {name}": how for name, how in identity.get("metrics", {}).items()}
+    metrics = identity.get("metrics", {})
+    found = {f"metric {name} of {task['name']}": how for name, how in metrics.items()}
     found |= {name: sampling[name] for name in ("seed", "seed_scheme", "dtype") if name in sampling}
     found[f"task {task['name']}"] = task
     if "seed" in sampling:

@@ -355,7 +355,7 @@ class TestWeights:
     def test_pickled_code_is_not_run(self, tmp_path):
         path = tmp_path / "trunk.pth"
         torch.save({"features.0.weight": Path}, path)
-        with pytest.raises(CorruptCheckpointError, match=r"trunk\.pth"):
+        with pytest.raises(UnsafeCheckpointError, match=r"trunk\.pth"):
             load_lpips(net="squeeze", weights=path)
 
     def test_a_missing_file_is_named(self, tmp_path):

@@ -40,7 +40,7 @@ class TestReading:
         ("text", "message"),
         [
             ("models =", "not TOML"),
-            ("models = []", "'tasks' is not there"),
+            ("models = []", "tasks is missing"),
             (f"{HEAD}[c-sr16]\npsnr = 1\nsource = 's'", "c-sr16 is none of"),
             (f"{HEAD}[a-sr16]\npsnr = 1", "a-sr16 has no source"),
             (f"{HEAD}[a-sr16]\nfid = 1\nsource = 's'", "a-sr16.fid = 1"),
@@ -53,7 +53,7 @@ class TestReading:
             read_paper(tmp_path / "t.toml")
 
     def test_a_missing_table_is_named(self, tmp_path):
-        with pytest.raises(MissingDataError, match="no such table"):
+        with pytest.raises(MissingDataError, match="no such file"):
             read_paper(tmp_path / "t.toml")
 
 

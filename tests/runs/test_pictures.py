@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from run_records import case_record
+from run_records import case_record, run_record
 
 from invbench.errors import InvalidRecordError
 from invbench.runs import Picture, RunStore, merge
@@ -76,7 +76,7 @@ def test_a_store_keeps_those_of_the_last_measurement(tmp_path):
 
 def test_merging_takes_pictures_along(tmp_path):
     one, into = RunStore(tmp_path / "one"), RunStore(tmp_path / "all")
-    one.write_run({"profile": "tiny", "run_id": "one"})
+    one.write_run(run_record())
     record = case_record()
     scores = {"psnr": np.array([[27.0, 29.0], [28.0, 28.0]]), "lpips_random": np.full((2, 2), 0.1)}
     one.write_case(record, scores)

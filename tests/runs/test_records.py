@@ -43,7 +43,7 @@ def test_unknown_keys_are_ignored():
             "case/2 but of invbench.case/1; measure it",
         ),
         (lambda raw: {k: v for k, v in raw.items() if k != "case_id"}, "incomplete"),
-        (lambda raw: raw | {"identity": {"model": {"name": "other"}}}, "edited"),
+        (lambda raw: raw | {"identity": raw["identity"] | {"model": {"name": "other"}}}, "edited"),
         (lambda raw: [raw], "schema "),
     ],
     ids=["schema", "missing key", "edited", "list"],
