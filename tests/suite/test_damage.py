@@ -52,9 +52,6 @@ class TestBeforeAnyWork:
         assert found(samples=1) == [InvalidOptionError]
         assert found(samples=2) == []
 
-    def test_more_images_than_there_are(self):
-        assert MissingDataError in found(images=82)
-
     def test_weights_of_lpips(self, tmp_path):
         assert found(lpips_weights=tmp_path / "none.pth") == [MissingDataError]
 

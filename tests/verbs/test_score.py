@@ -86,7 +86,7 @@ class TestObserve:
 
     def test_all_problems_of_the_photographs_are_listed(self, tmp_path, capsys):
         said = write_mixed_folder(tmp_path / "photos")
-        assert observe(tmp_path, "--size", "64") is ExitCode.USAGE
+        assert observe(tmp_path, "--size", "64") is ExitCode.MISSING
         listed = capsys.readouterr().err
         assert all(name in listed for name in said)
         assert not (tmp_path / "observations").exists()
@@ -224,7 +224,7 @@ def test_a_folder_that_holds_a_run_is_kept_unless_fresh_is_asked_for(place, caps
 def test_a_run_is_replaced_only_where_there_is_something_to_score(place, capsys):
     before = (place / "run" / "run.json").read_bytes()
     shutil.rmtree(place / "targets")
-    assert score(place, "run", "--fresh") is ExitCode.USAGE
+    assert score(place, "run", "--fresh") is ExitCode.MISSING
     assert "targets: no such folder" in capsys.readouterr().err
     assert (place / "run" / "run.json").read_bytes() == before
 
@@ -257,15 +257,13 @@ def test_reobservations_are_those_of_the_operator(prepared):
     assert scores[2, 0] == pytest.approx(float(-10 * error.log10()), abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", ["a\n# b", "\x1b[31mred", "\u202etxt", "\udce9", "m" * 201], ids=ascii
-)
+@pytest.mark.parametrize("name", ["a\n# b", "\x1b[31mred", "\u202etxt", "m" * 65], ids=ascii)
 def test_a_model_whose_name_cannot_be_shown_is_refused_before_any_work(tmp_path, capsys, name):
     write_png(
         tmp_path / "samples" / name / "city" / "0.png", torch.zeros(3, 8, 8, dtype=torch.uint8)
     )
     assert score(tmp_path, targets=False) is ExitCode.USAGE
-    assert "rename its folder" in capsys.readouterr().err
+    assert f"rename {name!a}" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
