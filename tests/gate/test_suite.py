@@ -88,8 +88,8 @@ class TestNamedBaseline:
 
     def test_one_that_is_not_there_is_named(self, gate, run):
         done = gate(run("b"), "-k", "chimle-sr16", "--invbench-baseline=nowhere")
-        assert done.returncode == 1
-        assert "nowhere: no such file, run or baseline of cpu" in done.stdout
+        assert done.returncode == pytest.ExitCode.USAGE_ERROR
+        assert "nowhere: no such file, run or baseline of cpu" in done.stderr
 
 
 class TestNoBaselineNamed:
