@@ -133,14 +133,14 @@ def device_key(device: torch.device, dtype: str) -> str:
 
 
 def forbid_tf32() -> None:
-    """Make GPUs compute in float32 rather than TF32, so that scores agree between GPUs.
+    """Compute in float32 rather than TF32 or bfloat16, so that scores agree between machines.
 
     Torch has old and new switches for it, and refuses to read the old ones where they differ.
     """
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")  # CPUs' products too
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.fp32_precision = "ieee"
-    _CUDNN.conv.fp32_precision = "ieee"
+    _CUDNN.conv.fp32_precision = _CUDNN.rnn.fp32_precision = "ieee"
 
 
 def _float32_precision() -> str:

@@ -114,7 +114,11 @@ def test_gpus_are_dealt_out_to_workers(gpus, name):  # noqa: ARG001 the fixture 
         resolve_device("cuda:2")
 
 
-def test_without_tf32_old_switches_can_still_be_read(switches):  # noqa: ARG001
+@pytest.mark.parametrize(
+    "backend", [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul, torch.backends]
+)
+def test_without_tf32_old_switches_can_still_be_read(switches, backend):  # noqa: ARG001
+    backend.fp32_precision = "tf32"
     forbid_tf32()
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
