@@ -20,7 +20,7 @@ FLOORS = (
     {"data", "gate", "metrics", "operators", "uncertainty"},
     {"problems", "report"},
     {"models"},
-    {"worlds"},
+    {"adapters", "worlds"},
     {"evaluation", "sentinels"},
     {"suite", "training"},
     {"plugin", "verbs"},
