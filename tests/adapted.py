@@ -36,7 +36,7 @@ def in_world(name="sr4", size=16):
     return problem, problem.observe(target, "a")[None]
 
 
-def against_truth(sampler, problem, observation, count=16):
+def against_truth(sampler, problem, observation, count=8):
     """Return how far the samples' mean is from the exact one, and chi-squared of the samples.
 
     The first is a root mean square in units of the posterior's standard deviation: about

@@ -22,6 +22,9 @@ from azula.nn.unet import UNet  # noqa: E402
 from azula.noise import VPSchedule  # noqa: E402
 from azula.sample import DDIMSampler, DDPMSampler  # noqa: E402
 
+# Its layers are compiled by what torch has meanwhile replaced.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")
+
 SR4 = problem_of("sr4+n5")
 
 
@@ -44,15 +47,14 @@ def network():
     return KarrasDenoiser(UNet(3, 3, hid_channels=(8, 8), hid_blocks=(1, 1)), VPSchedule())
 
 
-def moment_matching(problem):
+def moment_matching(problem, factor=1.0):
     """Exact for Gaussian images, but for the steps."""
-    exact = Exact(problem)
 
-    def make(y, a, std):
-        variance = IsotropicCovariance(torch.tensor(std**2))
-        return DDPMSampler(MMPSDenoiser(exact, y, a, variance, iterations=8), steps=32)
+    def guide(net, y, a, std):
+        variance = IsotropicCovariance(torch.tensor((factor * std) ** 2))
+        return DDPMSampler(MMPSDenoiser(net, y, a, variance, iterations=16), steps=32)
 
-    return azula_sampler(make, problem, CPU)
+    return azula_sampler(Exact(problem), guide, problem, CPU)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +67,7 @@ def moment_matching(problem):
     ids=["dps", "diffpir", "pgdm"],
 )
 def test_solvers_keep_the_contract(guide):
-    net = network()
-    sampler = azula_sampler(lambda y, a, std: guide(net, y, a, std), SR4, CPU)
-    assert_contract(sampler, SR4)
+    assert_contract(azula_sampler(network(), guide, SR4, CPU), SR4)
 
 
 class TestTruth:
@@ -75,7 +75,7 @@ class TestTruth:
         problem, y = in_world()
         error, chi = against_truth(moment_matching(problem), problem, y)
         assert error < 0.5
-        assert 0.8 < chi < 1.8
+        assert 0.5 < chi < 1.4
 
     @pytest.mark.parametrize(
         "mistake",
@@ -92,14 +92,8 @@ class TestTruth:
         error, _ = against_truth(moment_matching(problem), problem, y)
         assert error > 1
 
-    @pytest.mark.parametrize("factor", [0.25, 2.0])
+    @pytest.mark.parametrize("factor", [0.5, 2.0])
     def test_noise_in_other_units_shows(self, factor):
         problem, y = in_world()
-        exact = Exact(problem)
-
-        def make(y, a, std):
-            variance = IsotropicCovariance(torch.tensor((factor * std) ** 2))
-            return DDPMSampler(MMPSDenoiser(exact, y, a, variance, iterations=8), steps=32)
-
-        _, chi = against_truth(azula_sampler(make, problem, CPU), problem, y)
-        assert not 0.8 < chi < 1.8
+        _, chi = against_truth(moment_matching(problem, factor), problem, y)
+        assert not 0.5 < chi < 1.4

@@ -21,6 +21,7 @@ from invbench.adapters import (
     rows,
     unet_sampler,
 )
+from invbench.adapters.azula import FlatLinear
 from invbench.adapters.rows import AdaptedSampler, linear_of, require, signed, weights_digest
 from invbench.errors import (
     InvalidSamplerError,
@@ -53,12 +54,18 @@ class Diffusion(nn.Module):
         return self.drop(images + self.weight * noise)
 
 
+class Denoiser(nn.Module):
+    schedule = None
+
+    def forward(self, x_t, t):
+        raise NotImplementedError
+
+
 class Guided:
     """As azula's samplers: images in [-1, 1], noise from the global generator."""
 
-    def __init__(self, y, a, std):
-        self.y, self.a, self.std = y, a, std
-        self.denoiser = nn.Linear(1, 1)
+    def __init__(self, denoiser, y, a, std):
+        self.denoiser, self.y, self.a, self.std = denoiser, y, a, std
 
     def init(self, shape, device):
         return torch.randn(shape, device=device)
@@ -245,27 +252,37 @@ class TestDiffusers:
 @pytest.mark.usefixtures("libraries")
 class TestAzula:
     def test_a_guided_sampler_keeps_the_contract(self):
-        assert_contract(azula_sampler(Guided, SR4, CPU), SR4)
+        assert_contract(azula_sampler(Denoiser(), Guided, SR4, CPU), SR4)
 
     @pytest.mark.parametrize("name", ["sr4+n5", "inpaint-box+n5"])
     def test_it_works_in_its_own_range(self, name):
         problem, seen = problem_of(name), []
 
-        def make(y, a, std):
-            seen.append(std)
-            return Guided(y, a, std)
+        def guide(denoiser, y, a, std):
+            seen.append((tuple(y.shape), std))
+            return Guided(denoiser, y, a, std)
 
-        x = 0.25 + 0.5 * torch.rand(1, 3, 16, 16, generator=generator(0))
-        y = problem.linear(x)
-        sample = azula_sampler(make, problem, CPU)(y, [generator(1)])
-        # A pseudo-inverse in [-1, 1] is gray, not black, where nothing was seen.
+        y = problem.linear(0.25 + 0.5 * torch.rand(1, 3, 16, 16, generator=generator(0)))
+        sample = azula_sampler(Denoiser(), guide, problem, CPU)(y, [generator(1)])
         torch.testing.assert_close(problem.linear(sample), y, atol=1e-2, rtol=0)
-        assert sample.min() > 0.2
-        assert seen[0] == pytest.approx(10 / 255)
+        assert sample.min() > 0.1  # where nothing was seen it is gray, the middle of the range
+        assert seen == [((1, y.numel()), pytest.approx(10 / 255))]
 
-    def test_what_is_no_sampler_is_refused_at_once(self):
+    @pytest.mark.parametrize("name", ["sr4+n5", "colorization", "deblur-motion"])
+    def test_vectors_are_seen_as_their_images_are(self, name):
+        problem = problem_of(name)
+        linear = problem.linear
+        flat = FlatLinear(linear, (3, 16, 16), problem.observation_shape)
+        x = torch.rand(2, 3, 16, 16, generator=generator(0))
+        y = linear(x)
+        assert torch.equal(flat(x.flatten(1)), y.flatten(1))
+        assert torch.equal(flat.adjoint(y.flatten(1)), linear.adjoint(y).flatten(1))
+        assert torch.equal(flat.pinv(y.flatten(1)), linear.pinv(y).flatten(1))
+
+    def test_what_is_no_sampler_is_refused(self):
+        sampler = azula_sampler(Denoiser(), lambda *_: nn.Linear(1, 1), SR4, CPU)
         with pytest.raises(InvalidSamplerError, match="returned a Linear; return a sampler"):
-            azula_sampler(lambda *_: nn.Linear(1, 1), SR4, CPU)
+            sampler(torch.zeros(1, 3, 4, 4), [generator(0)])
 
 
 @pytest.mark.usefixtures("libraries")
@@ -274,7 +291,7 @@ class TestAzula:
     [
         lambda: deepinv_physics(JPEG),
         lambda: deepinv_sampler(Diffusion(), JPEG, CPU),
-        lambda: azula_sampler(Guided, JPEG, CPU),
+        lambda: azula_sampler(Denoiser(), Guided, JPEG, CPU),
         lambda: unet_sampler(Unet(), Scheduler(), JPEG, CPU),
         lambda: linear_of(JPEG, "mine"),
     ],
@@ -289,7 +306,7 @@ def test_jpeg_is_declined_in_words(adapt):
     ("library", "adapt"),
     [
         ("deepinv", lambda: deepinv_physics(SR4)),
-        ("azula", lambda: azula_sampler(Guided, SR4, CPU)),
+        ("azula", lambda: azula_sampler(Denoiser(), Guided, SR4, CPU)),
         ("diffusers", lambda: unet_sampler(Unet(), Scheduler(), SR4, CPU)),
         ("diffusers", lambda: pipeline_sampler(Pipeline(), SR4, CPU)),
     ],
