@@ -57,6 +57,10 @@ class UnknownNameError(InvbenchError, LookupError):
         return cls(f"unknown {kind} {name!r}; {hint}")
 
 
+class MissingPackageError(InvbenchError, ImportError):
+    """A library that an adapter is for is not installed; the message says how to install it."""
+
+
 class MissingCheckpointError(MissingDataError):
     """No trained weights were found for a model and task."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -84,3 +87,34 @@ def to_device(noise: Tensor, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda":
         return noise.pin_memory().to(device, non_blocking=True)
     return noise.to(device)
+
+
+@contextmanager
+def global_generators_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Let code that knows the global generators alone depend on ``generator`` instead.
+
+    Those of torch on the CPU and on ``device``, of NumPy and of Python are seeded by a number drawn
+    from ``generator``, and are afterwards what they were before.
+
+    Example:
+        >>> with global_generators_from(generator(0), torch.device("cpu")):
+        ...     first = torch.rand(3)
+        >>> with global_generators_from(generator(0), torch.device("cpu")):
+        ...     torch.equal(torch.rand(3), first)
+        True
+    """
+    seed = int(torch.randint(1 << 62, (), generator=generator))
+    kept = np.random.get_state(), random.getstate()  # noqa: NPY002  others draw from it
+    cuda = [device] if device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(cuda):
+            torch.default_generator.manual_seed(seed)  # no other device's, which stay as they are
+            for each in cuda:
+                with torch.cuda.device(each):
+                    torch.cuda.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(kept[0])  # noqa: NPY002
+        random.setstate(kept[1])

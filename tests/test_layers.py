@@ -21,7 +21,7 @@ FLOORS = (
     {"data", "gate", "metrics", "operators", "uncertainty"},
     {"problems", "report"},
     {"models"},
-    {"worlds"},
+    {"adapters", "worlds"},
     {"evaluation", "sentinels"},
     {"conformance", "suite", "training"},
     {"plugin", "verbs"},

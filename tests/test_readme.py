@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import files_of
 from pictures import write_image
 
 from invbench.data.photos import photos
@@ -29,7 +30,7 @@ def place(tmp_path):
         write_image(tmp_path / "photos" / f"{photo.id}.png", target)
         for k in range(3):
             write_image(tmp_path / "samples" / "mine" / photo.id / f"{k}.png", target)
-    for name, code in re.findall(r"```python\n# (\S+)\n(.*?)```", TEXT, flags=re.DOTALL):
+    for name, code in files_of(ROOT / "README.md").items():
         (tmp_path / name).write_text(code)
     return tmp_path
 

@@ -49,7 +49,8 @@ class Observing:
     @property
     def problem(self) -> Problem:
         """Return the problem, of which others have found that it is there."""
-        assert not isinstance(self.made, Exception)
+        if isinstance(self.made, Exception):
+            raise self.made
         return self.made
 
     @property

@@ -203,7 +203,7 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
         ("--invbench-samples=-1", "--invbench-samples -1: give at least 1"),
         ("--invbench-profile=paper", "has no data of its own; give --invbench-data"),
         ("--invbench-shard=3/2", "expected i/n"),
-        ("--invbench-groups=folder", "give --data"),
+        ("--invbench-groups=folder", "give --invbench-data"),
         ("--invbench-images=82", "sr16: 82 images asked for; the embedded photographs give 81"),
         ("--invbench-lpips-weights=nothing.pth", "nothing.pth: no such file of LPIPS weights"),
         ("--invbench-baseline=nothing", "nothing: no such file, run or baseline of cpu"),
