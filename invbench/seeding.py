@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-SEED_SCHEME = "blake2b(seed/task/image_id/k)"
+SEED_SCHEME = "blake2b(seed/task/image_id/k), masks of bits"
 _LARGE = 2**16  # values that are worth a thread
 
 
