@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Any
 from weakref import finalize
@@ -21,6 +21,7 @@ from invbench.errors import ExistingRunError, InvbenchError, MissingDataError, S
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -91,6 +92,17 @@ class Claim:
 
     folder: Path
     descriptor: int
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Let other processes claim the folder."""
+        with suppress(OSError):  # a file system without locks
+            flock(self.descriptor, LOCK_UN)
 
     def check(self) -> None:
         """Refuse to go on in a folder that is no longer the one that was claimed.

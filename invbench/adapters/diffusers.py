@@ -74,18 +74,15 @@ def unet_sampler(
     def draw(observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         scheduler.set_timesteps(steps, device=observation.device)
         given = options | ({"generator": list(generators)} if batches else {})
-        images = randn(generators, (3, *problem.size), device=observation.device)
-        images = images * scheduler.init_noise_sigma
+        images = randn(generators, (3, *problem.size), device=device)
+        images *= scheduler.init_noise_sigma
         for time in scheduler.timesteps:
             images = step(images, time, observation, given)
         return (images + 1) / 2
 
+    digest = weights_digest([unet])
     return AdaptedSampler(
-        draw=draw,
-        problem=problem,
-        device=device,
-        by_row=not batches,
-        fingerprint=weights_digest([unet]),
+        draw=draw, problem=problem, device=device, by_row=not batches, fingerprint=digest
     )
 
 

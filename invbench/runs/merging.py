@@ -95,21 +95,21 @@ def merge(stores: Sequence[RunStore], into: RunStore) -> int:
         raise MissingDataError(f"no case in {', '.join(str(store.folder) for store in stores)}")
     for case_id, mixed in disagreements(record for record, _ in chosen.values()).items():
         raise ConflictingRunsError(f"{case_id}: {mixed}; such runs do not become one")
-    claim = into.begin()
-    for record, store in chosen.values():
-        into.write_pictures(record.case_id, store.read_pictures(record.case_id))
-        into.write_case(record, store.read_scores(record.case_id) if record.validity else None)
-    into.write_run(
-        facts[0]
-        | {
-            "run_id": into.run_id,
-            "selected_cases": _union(facts, "selected_cases"),
-            "expected_cases": _union(facts, "expected_cases"),
-            "shard": None,
-            "merged_from": [run["run_id"] for run in facts],
-        }
-    )
-    claim.check()
+    with into.begin() as claim:
+        for record, store in chosen.values():
+            into.write_pictures(record.case_id, store.read_pictures(record.case_id))
+            into.write_case(record, store.read_scores(record.case_id) if record.validity else None)
+        into.write_run(
+            facts[0]
+            | {
+                "run_id": into.run_id,
+                "selected_cases": _union(facts, "selected_cases"),
+                "expected_cases": _union(facts, "expected_cases"),
+                "shard": None,
+                "merged_from": [run["run_id"] for run in facts],
+            }
+        )
+        claim.check()
     return len(chosen)
 
 

@@ -131,23 +131,24 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     if keep and (card := _finished(path, made_by, recipe)) is not None:
         return Trained(path, card, kept=True)
     folder = recipe.runs / f"{stem}-{profile.name}"
-    claim = claim_folder(folder)
     make_folder(recipe.output)
-    _claim(folder, made_by)
-    outcome = train(
-        learner,
-        recipe.budget,
-        folder=folder,
-        validate=partial(validate, method, config, held_out) if len(held_out) else None,
-        validations=_validations(recipe.budget),
-        device=device,
-    )
+    with claim_folder(folder) as claim:
+        _note(folder, made_by)
+        outcome = train(
+            learner,
+            recipe.budget,
+            folder=folder,
+            validate=partial(validate, method, config, held_out) if len(held_out) else None,
+            validations=_validations(recipe.budget),
+            device=device,
+        )
+        validated = min(len(held_out), IMAGES)
+        card = _card(recipe, made_by, learner.network, outcome, validated=validated)
+        _write(path, method, config, learner.network, card)
+        plot_run(folder)
+        claim.check()
     if not len(held_out):
         sys.stderr.write(f"{stem}: too few photographs to hold any out; nothing was validated\n")
-    card = _card(recipe, made_by, learner.network, outcome, validated=min(len(held_out), IMAGES))
-    _write(path, method, config, learner.network, card)
-    plot_run(folder)
-    claim.check()
     return Trained(path, card)
 
 
@@ -215,7 +216,7 @@ def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[st
     return card if card.get("minutes", 0) >= round(budget.minutes or 0.0, 1) else None
 
 
-def _claim(folder: Path, made_by: Mapping[str, Any]) -> None:
+def _note(folder: Path, made_by: Mapping[str, Any]) -> None:
     """Note whose state a run's folder holds, or refuse to continue that of another recipe."""
     path = folder / "recipe.json"
     try:

@@ -75,15 +75,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     evaluations = score_samples(models, question)  # before a run that is there is replaced
     cases = tuple(Case(model, task.name).id for model in models)
     store = RunStore(arguments.output or default_results())
-    claim = store.begin(fresh=options.fresh, remedy=", or delete the run by --fresh")
-    facts = describe(suite, store.run_id, sys.argv, cases)
-    store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
     records = []
-    for evaluation in evaluations:
-        claim.check()
-        store.write_pictures(evaluation.record.case_id, evaluation.pictures)
-        store.write_case(evaluation.record, evaluation.scores)
-        records.append(evaluation.record)
+    with store.begin(fresh=options.fresh, remedy=", or delete the run by --fresh") as claim:
+        facts = describe(suite, store.run_id, sys.argv, cases)
+        store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
+        for evaluation in evaluations:
+            claim.check()
+            store.write_pictures(evaluation.record.case_id, evaluation.pictures)
+            store.write_case(evaluation.record, evaluation.scores)
+            records.append(evaluation.record)
     for line in lines(records):
         say(line)
     say(f"records: {store.folder}")

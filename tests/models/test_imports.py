@@ -34,7 +34,6 @@ from invbench.models.imports import (
 )
 from invbench.models.registry import MODELS, get_method
 from invbench.networks.blur import BlurDown
-from invbench.networks.unet import UnetConfig
 from invbench.networks.weight_files import UnsafeCheckpointError, read_tensors
 from invbench.problems.profiles import PROFILES, Profile
 from invbench.runs.store import RunStore
@@ -282,7 +281,7 @@ class TestSuite:
     """An imported file is found by the suite and measured."""
 
     def test_by_the_paper_profile(self, official, tmp_path, monkeypatch):
-        monkeypatch.setitem(gan._NETWORKS, "official", UnetConfig(depth=6, channels=12))
+        monkeypatch.setitem(gan._NETWORKS, "official", gan._NETWORKS["tiny"])
         small = {**vars(PROFILES["paper"]), "sizes": dict.fromkeys(PROFILES["paper"].sizes, 64)}
         monkeypatch.setitem(PROFILES, "paper", Profile(**small))
         assert import_by_verb(official[0], tmp_path / "weights") is ExitCode.OK
