@@ -55,6 +55,14 @@ class TestPlan:
         assert small["ddrm-128"] == Budget(steps=30)
 
 
+@pytest.fixture(autouse=True)
+def threads():
+    """Leave torch as many threads as it had, for tests that compare whole runs."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def images(tmp_path):
     for photo in photos(64, 8):
