@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from invbench.escaping import terminal
 from invbench.gate import GateReport
 from invbench.report import gate_lines
 
@@ -23,11 +24,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports, lines = stash.get(REPORTS, []), stash.get(LINES, [])
     if reports or lines:
         terminalreporter.section("gate")
-    for report in reports:
-        for line in gate_lines(report, every_row=False):
-            terminalreporter.write_line(line)
-    for line in lines:
-        terminalreporter.write_line(line)
+    found = [line for report in reports for line in gate_lines(report, every_row=False)]
+    for line in found + lines:
+        terminalreporter.write_line(terminal(line))
 
 
 @pytest.fixture(scope="session")

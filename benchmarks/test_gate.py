@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from invbench.errors import MissingDataError
 from invbench.gate import (
-    BASELINES,
     compare,
     conditions_differ,
     find_baseline,
@@ -26,7 +26,8 @@ from invbench.gate import (
     release_name,
     write_report,
 )
-from invbench.suite import Options, suite_folder
+from invbench.suite import Options
+from invbench.suite.places import baseline_folders
 
 if TYPE_CHECKING:
     from invbench.gate import Comparison, GateReport, Snapshot
@@ -51,13 +52,14 @@ def candidate(session: Session, request: pytest.FixtureRequest) -> Snapshot:
         pytest.skip("--invbench-gate=off")
     if hasattr(request.config, "workerinput"):
         pytest.skip("no process sees the whole run; use `invbench compare` after it")
+    session.check_folder()
     return read_snapshot(session.store.folder)
 
 
 @pytest.fixture(scope="session")
 def folders(request: pytest.FixtureRequest) -> list[Path]:
     """Return where baselines may lie: below where the user works, and beside the suite."""
-    return [place / BASELINES for place in (request.config.invocation_params.dir, suite_folder())]
+    return baseline_folders(request.config.invocation_params.dir)
 
 
 @pytest.fixture(scope="session")
@@ -153,6 +155,8 @@ def test_case_is_no_worse(case: Case, candidate, baselines, skipped, reports) ->
     record = candidate.cases.get(case.id)
     if record and record.status == "declined" and case.id not in baselines[0].cases:
         pytest.skip(f"declined: {record.reason}")
+    if record and record.status == "error":
+        raise MissingDataError(f"{case.id} was not measured: {record.reason}")
     said = []
     for report in reports:
         rows = [row for row in report.rows if row.case == case.id]

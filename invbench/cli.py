@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import signal
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
-from invbench.errors import InvbenchError, MissingDataError
+from invbench import __version__
+from invbench.errors import MISSING_OR_DAMAGED, InvbenchError
+from invbench.escaping import error_text
 from invbench.exit_codes import ExitCode
 from invbench.verbs import (  # `list` is named after its verb
     baseline,
+    check,
     compare,
     env,
     import_checkpoint,
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     list,
+    check,
     run,
     train,
     import_checkpoint,
@@ -56,18 +64,33 @@ VERBS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status; `run` alone passes on what it does not know."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a console may lack most letters
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 128 + signal.SIGPIPE
+    except InvbenchError as error:
+        sys.stderr.write(f"invbench: {error_text(error)}\n")
+        return ExitCode.MISSING if isinstance(error, MISSING_OR_DAMAGED) else ExitCode.USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("invbench: interrupted; what was stored is intact\n")
+        return 130
+    except Exception:  # noqa: BLE001  its status must not be that of a check that failed
+        traceback.print_exc()
+        return ExitCode.FAULT
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments, others = _parser().parse_known_args(argv)
     if others and "others" not in arguments:
         _parser().parse_args(argv)  # refuses them
     arguments.others = others
-    try:
-        code: int = arguments.execute(arguments)
-    except InvbenchError as error:
-        sys.stderr.write(f"invbench: {type(error).__name__}: {error}\n")
-        return ExitCode.MISSING if isinstance(error, MissingDataError) else ExitCode.USAGE
-    except KeyboardInterrupt:
-        sys.stderr.write("invbench: interrupted; what was stored is intact\n")
-        return 130
+    code: int = arguments.execute(arguments)
     return code
 
 
@@ -75,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="invbench", description="Judge generative models for inverse problems."
     )
+    parser.add_argument("--version", action="version", version=f"invbench {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in VERBS:
         verb.add(verbs.add_parser)

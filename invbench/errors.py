@@ -14,7 +14,15 @@ class InvbenchError(Exception):
 
 
 class InvalidImagesError(InvbenchError, ValueError):
-    """Images break the convention: float32, [..., C, H, W], finite, in [0, 1]."""
+    """Images break the convention: float32, [..., C, H, W], finite, in [0, 1].
+
+    Attributes:
+        rule: which rule is broken, if one of these: "tensor", "shape", "dtype", "finite", "range".
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class InvalidSamplesError(InvalidImagesError):
@@ -47,6 +55,10 @@ class UnknownNameError(InvbenchError, LookupError):
         nearest = get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(known)}"
         return cls(f"unknown {kind} {name!r}; {hint}")
+
+
+class MissingPackageError(InvbenchError, ImportError):
+    """A library that an adapter is for is not installed; the message says how to install it."""
 
 
 class MissingCheckpointError(MissingDataError):
@@ -110,3 +122,14 @@ class ResumeWarning(UserWarning):
 
 class RandomLpipsWarning(UserWarning):
     """LPIPS had to be made with random weights."""
+
+
+MISSING_OR_DAMAGED = (
+    CorruptCheckpointError,
+    EmptyFolderError,
+    InvalidRecordError,
+    MissingDataError,
+    StorageError,
+    UnreadableImageError,
+)
+"""What says nothing of the quality of a model: their exit status is one of their own."""

@@ -1,24 +1,43 @@
-"""Writing files so that a full disk or a killed process never leaves half of one."""
+"""Files that are whole: written whole or not at all, read whole or refused by name."""
 
 from __future__ import annotations
 
+import io
 import os
+import stat
+import zipfile
+import zlib
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from secrets import token_hex
+from typing import IO, TYPE_CHECKING, Any
+from weakref import finalize
 
-from invbench.errors import StorageError
+import numpy as np
+
+from invbench.errors import ExistingRunError, InvbenchError, MissingDataError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+ROOM = 1 << 26  # bytes that any archive may inflate to
+RATIO = 64  # times an archive's own size that it may inflate to beyond that
+PORTION = 1 << 20  # bytes inflated at a time
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary stream whose content becomes ``path`` when the block ends without error.
 
-    The bytes go to a neighbour ``.<name>.<pid>.part`` first, are flushed to the disk and then
-    renamed, so a reader sees the old file or the new one. Missing parent folders are made.
+    The bytes go to a neighbour ``.<name>.<random>.part`` first, are flushed to the disk and then
+    renamed, so a reader sees the old file or the new one. The neighbour is made anew under a name
+    that nobody can foresee, so nothing that lies there is written to. Missing parent folders are
+    made.
 
     Raises:
         StorageError: if anything on that way fails; the old file is untouched.
@@ -31,19 +50,189 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         >>> path.read_text()
         '42'
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
+        with partial.open("xb") as stream:  # a new file, never what a link leads to
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free space or permission is missing, what was stored before is intact"
-        ) from error
+        if isinstance(error, InvbenchError):  # of the block's own
+            raise
+        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):  # an unreachable folder was reported above
             partial.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that results will be written to, before the work for them is done.
+
+    Raises:
+        StorageError: if it cannot be made or written to.
+    """
+    with atomic_write(folder / ".probe") as stream:
+        stream.write(b"probe")
+    (folder / ".probe").unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> StorageError:
+    """Return the error that says why a file cannot be written."""
+    return StorageError(
+        f"{path}: cannot be written ({error.strerror or error}); "
+        "free space or permission is missing, what was stored before is intact"
+    )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A folder that this process alone writes to, until it ends or drops the claim."""
+
+    folder: Path
+    descriptor: int
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Let other processes claim the folder."""
+        with suppress(OSError):  # a file system without locks
+            flock(self.descriptor, LOCK_UN)
+
+    def check(self) -> None:
+        """Refuse to go on in a folder that is no longer the one that was claimed.
+
+        Raises:
+            StorageError: if it was removed, or another one is in its place.
+        """
+        try:
+            same = os.path.samestat(self.folder.stat(), os.fstat(self.descriptor))
+        except OSError:
+            same = False
+        if not same:
+            raise StorageError(
+                f"{self.folder}: was removed or replaced in the middle of this run, and what was "
+                "stored there with it; start again"
+            )
+
+
+def claim_folder(folder: Path, *, alone: bool = True) -> Claim:
+    """Make a folder, if it is not there, and keep other processes from claiming it.
+
+    A process that is killed holds no claim. On file systems without locks nobody is kept out.
+
+    Args:
+        folder: to write to.
+        alone: whether others are kept out; a part of a process that has claimed it is not.
+
+    Raises:
+        ExistingRunError: if another process has claimed it.
+        StorageError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    claim = Claim(folder, descriptor)
+    finalize(claim, os.close, descriptor)
+    try:
+        if alone:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError as error:
+        raise ExistingRunError(
+            f"{folder}: another process is writing to it; wait for its end, or name another folder"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    return claim
+
+
+def read_bytes(
+    path: Path, damaged: type[InvbenchError], *, most: int | None = None, hint: str = ""
+) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: of the file.
+        damaged: the error for one that cannot be read, is no regular file or is too large.
+        most: bytes that are read; more are refused.
+        hint: what to do where there is no such file.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        InvbenchError: see ``damaged``.
+    """
+    require_regular(path, damaged, hint=hint)
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if most is None or size <= most else None
+    except OSError as error:
+        raise damaged(f"{path}: cannot be read ({error.strerror or error})") from error
+    if content is None:
+        raise damaged(f"{path}: has {size:,} bytes; at most {most:,} are read")
+    return content
+
+
+def require_regular(path: Path, damaged: type[InvbenchError], *, hint: str = "") -> None:
+    """Refuse what is not there or no regular file: opening a fifo would wait for ever.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        InvbenchError: ``damaged``, for a folder, device, fifo or socket.
+    """
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingDataError(f"{path}: no such file{hint}") from error
+    except (OSError, ValueError) as error:
+        raise damaged(f"{path}: cannot be read ({error})") from error
+    if not regular:
+        raise damaged(f"{path}: is no regular file")
+
+
+def read_npz(content: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays in the bytes of an ``.npz`` file, every one held against its checksum.
+
+    Raises:
+        ValueError: if it is damaged, is no such file, holds objects, or inflates to more than
+            `ROOM` and `RATIO` times its size.
+    """
+    left = max(ROOM, RATIO * len(content))
+    arrays = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if len(archive.namelist()) != int.from_bytes(content[-12:-10], "little"):
+                raise ValueError("its directory does not list what it counts")
+            for name in archive.namelist():
+                member = _inflate(archive, name, left)
+                left -= len(member)
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(
+                    io.BytesIO(member), allow_pickle=False
+                )
+    except (*ARCHIVE_ERRORS, MemoryError, TypeError, SyntaxError) as error:
+        raise ValueError(f"no whole .npz file: {error}") from error
+    return arrays
+
+
+ARCHIVE_ERRORS = (
+    *(EOFError, LookupError, NotImplementedError, OSError, OverflowError, RuntimeError),
+    *(ValueError, zipfile.BadZipFile, zlib.error),
+)
+"""What `zipfile` raises of a damaged archive."""
+
+
+def _inflate(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Return a member to its very end, where its checksum is looked at."""
+    content = bytearray()
+    with archive.open(name) as stream:
+        while portion := stream.read(PORTION):
+            content += portion
+            if len(content) > most:
+                raise ValueError(f"{name} inflates to more than {RATIO} times the file's size")
+    return bytes(content)

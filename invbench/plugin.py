@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import fields
@@ -11,22 +12,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from invbench.errors import (
+    MISSING_OR_DAMAGED,
     InvalidRecordError,
     InvbenchError,
     MissingCheckpointError,
+    StorageError,
     UnsupportedProblemError,
 )
+from invbench.escaping import error_text, terminal
+from invbench.exit_codes import ExitCode
 from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
-from invbench.suite.checks import flaws
+from invbench.suite.checks import flaws, flaws_of_data
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session, default_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from invbench.evaluation import Subject
 
@@ -53,15 +58,15 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(shared) if shared else options.results or default_results()
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
     suite = Suite(options, worker=number)
-    config.stash[_SESSION] = Session(suite, RunStore(folder))
+    config.stash[_SESSION] = session = Session(suite, RunStore(folder))
+    config.pluginmanager.register(_Status(session), "invbench-status")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse options that name nothing, all of them at once, before any work."""
     if hasattr(session.config, "workerinput"):
         return  # the process that started this one has looked
-    if found := flaws(session.config.stash[_SESSION].suite):
-        raise pytest.UsageError("\n".join(f"{type(error).__name__}: {error}" for error in found))
+    _refuse(flaws(session.config.stash[_SESSION].suite))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -106,6 +111,38 @@ def pytest_xdist_node_collection_finished(node, ids: list[str]) -> None:  # type
         _begin(node.config, [case.id for case in cases if case.id in names])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note on a report whether it failed for want of something that is not there or not whole."""
+    report = yield
+    error = call.excinfo and call.excinfo.value
+    report.__dict__["invbench_lacking"] = report.failed and isinstance(error, MISSING_OR_DAMAGED)
+    return report
+
+
+class _Status:
+    """Gives a session that failed for want of something alone the status of that."""
+
+    def __init__(self, run: Session) -> None:
+        self.run = run
+        self.failed = 0
+        self.lacking = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count failures, those of other processes as well."""
+        self.failed += report.failed
+        self.lacking += report.failed and getattr(report, "invbench_lacking", False)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Change the status, which would be that of a check that failed."""
+        failed = session.exitstatus == pytest.ExitCode.TESTS_FAILED
+        passed = session.exitstatus == pytest.ExitCode.OK
+        if (failed and self.failed == self.lacking) or (passed and _lost(self.run)):
+            session.exitstatus = ExitCode.MISSING
+
+
 @pytest.fixture(scope="session")
 def session(pytestconfig: pytest.Config) -> Session:
     """Give the run's session; its folder was begun when the cases were collected."""
@@ -122,12 +159,12 @@ def subject(case: Case, session: Session) -> Subject:
         return session.suite.subject(case)
     except UnsupportedProblemError as error:
         session.leave_out(case, "declined", str(error))
-        pytest.skip(f"declined: {error}")
+        pytest.skip(terminal(f"declined: {error}"))
     except MissingCheckpointError as error:
         session.leave_out(case, "skipped", str(error))
         if session.suite.requires(case):
-            pytest.fail(f"required: {error}", pytrace=False)
-        pytest.skip(str(error))
+            pytest.fail(terminal(f"required: {error}"), pytrace=False)
+        pytest.skip(terminal(str(error)))
     except Exception as error:
         session.leave_out(case, "error", f"{type(error).__name__}: {error}")
         raise
@@ -145,7 +182,7 @@ def pytest_benchmark_update_machine_info(
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Say in pytest-benchmark's file which run its timings belong to."""
-    output_json["invbench"] = {"run_id": config.stash[_SESSION].store.folder.name}
+    output_json["invbench"] = {"run_id": config.stash[_SESSION].store.run_id}
 
 
 def pytest_terminal_summary(
@@ -153,36 +190,63 @@ def pytest_terminal_summary(
 ) -> None:
     """Print the table of all cases of the run."""
     session = terminalreporter.config.stash[_SESSION]
-    names = session.store.case_ids()
-    if not names or exitstatus == pytest.ExitCode.USAGE_ERROR:
+    if lost := _lost(session):
+        terminalreporter.write_line(error_text(lost))
+        return
+    if not session.store.case_ids() or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     terminalreporter.section("invbench")
+    for line in _closing_lines(session):
+        terminalreporter.write_line(terminal(line))
+
+
+def _closing_lines(session: Session) -> Iterator[str]:
+    """Lay out the run's table, and say what is not in it."""
     records = []
-    for name in names:
+    for name in session.store.case_ids():
         try:
             record = session.store.read_case(name)
         except InvalidRecordError as error:
-            terminalreporter.write_line(f"{type(error).__name__}: {error}")
+            yield error_text(error)
         else:
             records += [record] if record else []
-    columns = [name for name in session.suite.options.columns.split(",") if name]
-    for line in run_table(records, columns):
-        terminalreporter.write_line(line)
+    yield from run_table(
+        records, [name for name in session.suite.options.columns.split(",") if name]
+    )
     for record in records:
         if record.status == "declined":
-            terminalreporter.write_line(f"{record.case_id}: declined: {record.reason}")
+            yield f"{record.case_id}: declined: {record.reason}"
     skipped = sum(record.status == "skipped" for record in records)
     if skipped:
-        terminalreporter.write_line(f"{skipped} cases skipped")
+        yield f"{skipped} cases skipped"
     if session.kept:
-        terminalreporter.write_line(f"{len(session.kept)} cases kept from an earlier session")
-    terminalreporter.write_line(f"records: {session.store.folder}")
+        yield f"{len(session.kept)} cases kept from an earlier session"
+    yield f"records: {session.store.folder}"
+
+
+def _lost(session: Session) -> StorageError | None:
+    """Return what is to be said if the folder of a run that was begun is no longer its own."""
+    try:
+        if session.claims:
+            session.check_folder()
+    except StorageError as error:
+        return error
+    return None
 
 
 def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
+    """Read the photographs of the selected cases, then make the run's folder ready."""
     if selected:
+        session = config.stash[_SESSION]
+        cases = [case for case in session.suite.cases if case.id in set(selected)]
+        _refuse(flaws_of_data(session.suite, [case.task for case in cases]))
         with _usage_errors():
-            config.stash[_SESSION].begin(sys.argv, selected)
+            session.begin(sys.argv, selected)
+
+
+def _refuse(found: Sequence[InvbenchError]) -> None:
+    if found:
+        raise pytest.UsageError("\n".join(map(_told, found)))
 
 
 def _selected(items: Sequence[pytest.Item]) -> list[str]:
@@ -203,4 +267,10 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except InvbenchError as error:
-        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+        raise pytest.UsageError(_told(error)) from error
+
+
+def _told(error: InvbenchError) -> str:
+    """Return what an error says, with options under the names that they have here."""
+    names = "|".join(option.name.replace("_", "-") for option in fields(Options))
+    return re.sub(rf"(?<![\w-])--(?=(?:{names})(?![\w-]))", PREFIX, error_text(error))

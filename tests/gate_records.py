@@ -92,6 +92,8 @@ def write_run(folder, records, *, profile="tiny", environment=None, expected=Non
         {
             "run_id": folder.name,
             "created": "2026-01-01T00:00:00+00:00",
+            "invbench": "0.1.0",
+            "argv": [],
             "profile": profile,
             "environment": CPU if environment is None else environment,
             "expected_cases": ids if expected is None else expected,

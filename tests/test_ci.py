@@ -16,7 +16,8 @@ from invbench.suite.options import Options
 
 ROOT = Path(__file__).parents[1]
 ACTION = (ROOT / "action.yml").read_text()
-WORKFLOW = (ROOT / ".github" / "workflows" / "benchmark.yml").read_text()
+WORKFLOWS = {path.stem: path.read_text() for path in (ROOT / ".github" / "workflows").iterdir()}
+ALL = "\n".join([ACTION, *WORKFLOWS.values()])
 
 # Writes down its arguments, a line a call, and ends with the status that a test chose for a word.
 PYTHON = """#!{python}
@@ -44,10 +45,11 @@ def run(tmp_path):
     python.chmod(0o755)
 
     def call(name, **variables):
+        text = script(name) if f"- name: {name}\n" in ACTION else name
         calls = tmp_path / "calls"
         calls.write_text("")
         done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script(name)],  # noqa: S607
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text],  # noqa: S607
             cwd=tmp_path,
             env=variables
             | {
@@ -70,7 +72,7 @@ MEASURE = {
     "SELECT": "mine and not sr16",
     "PROFILE": "tiny",
     "RESULTS": "my results",
-    "ARGUMENTS": "--invbench-images 2  --invbench-seed=1",
+    "ARGUMENTS": "--invbench-images 2  \n--invbench-seed=1\n",
 }
 
 
@@ -141,13 +143,13 @@ def test_a_release_is_compared_with_as_well_and_either_fails(run, tmp_path):
 
 
 def test_every_option_of_pytest_exists():
-    named = set(re.findall(r"--invbench-([a-z-]+)", ACTION + WORKFLOW))
+    named = set(re.findall(r"--invbench-([a-z-]+)", ALL))
     assert named >= {"profile", "results", "sampler", "fresh", "device"}
     assert named <= {name.replace("_", "-") for name in Options.__dataclass_fields__}
 
 
 def test_every_verb_exists():
-    named = set(re.findall(r"python -m invbench (\w+)", ACTION + WORKFLOW))
+    named = set(re.findall(r"python -m invbench (\w+)", ALL))
     assert named == {"report", "validate", "compare"}
     for verb in named:
         assert (ROOT / "invbench" / "verbs" / f"{verb}.py").is_file()
@@ -160,21 +162,108 @@ def test_inputs_are_declared_and_used_through_the_environment_alone():
     )
     used = set(re.findall(r"inputs\.(\w+)", ACTION))
     assert declared == used
-    scripts = [script(name) for name in re.findall(r"- name: (.*)", ACTION)]
-    scripts += [
-        script(name, WORKFLOW)
-        for name in re.findall(r"- name: (.*)", WORKFLOW)
-        if "run: |" in WORKFLOW.partition(f"- name: {name}\n")[2].partition("- name:")[0]
+    texts = [ACTION, *WORKFLOWS.values()]
+    scripts = [
+        script(name, text)
+        for text in texts
+        for name in re.findall(r"- name: (.*)", text)
+        if "run: |" in text.partition(f"- name: {name}\n")[2].partition("- name:")[0]
     ]
-    assert len(scripts) == 8
+    assert len(scripts) == 9
     for text in scripts:
         assert "${{" not in text
         assert subprocess.run(["bash", "-nc", text], check=False).returncode == 0  # noqa: S607
-    given = re.search(r"uses: \./\n\s+with:\n((?:\s+\w+: .*\n)+)", WORKFLOW)[1]
-    assert set(re.findall(r"(\w+):", given.replace("${{", ""))) <= declared
+    for text in WORKFLOWS.values():
+        given = re.search(r"uses: \./\n\s+with:\n((?:\s+\w+: .*\n)+)", text)[1]
+        assert set(re.findall(r"(\w+):", given.replace("${{", ""))) <= declared
 
 
-@pytest.mark.parametrize("text", [ACTION, WORKFLOW], ids=["action", "workflow"])
+def test_no_request_reaches_a_machine_of_ours():
+    """A request brings its own workflow, so only one that it cannot start may name a machine."""
+    own = [name for name, text in WORKFLOWS.items() if "self-hosted" in text]
+    assert own == ["gpu"]
+    started = WORKFLOWS["gpu"].partition("\non:\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^  (\w+):", started, re.MULTILINE) == ["workflow_dispatch"]
+    assert "github.ref == 'refs/heads/main'" in WORKFLOWS["gpu"]
+    assert "ref: ${{ inputs.commit }}" in WORKFLOWS["gpu"]
+    assert "pull_request_target" not in ALL
+    assert "secrets." not in ALL
+    assert "label" not in ALL
+
+
+def test_nothing_cancels_what_was_started_by_hand():
+    assert "cancel-in-progress: false" in WORKFLOWS["gpu"]
+
+
+def test_actions_are_pinned_and_leave_no_credentials():
+    used = re.findall(r"uses: (.*)", ALL)
+    foreign = [use for use in used if use != "./"]
+    assert len(foreign) == 5
+    for use in foreign:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)
+    assert ALL.count("actions/checkout@") == ALL.count("persist-credentials: false") == 2
+
+
+@pytest.mark.parametrize(
+    ("commit", "status"),
+    [("0123456789abcdef0123456789abcdef01234567", 0), ("main", 1), ("0123456", 1), ("", 1)],
+)
+def test_only_a_whole_sha_is_measured(run, commit, status):
+    text = script("Refuse what is no commit", WORKFLOWS["gpu"])
+    assert run(text, COMMIT=commit)[0] == status
+
+
+class TestBaseline:
+    """A request may not take the baseline away that it is held against."""
+
+    def find(self, folder, before, after):
+        """Return the step's status and output in a clone whose origin has ``before``."""
+
+        def git(*arguments):
+            who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+            subprocess.run(["git", *who, *arguments], cwd=folder, check=True)  # noqa: S607
+
+        file = folder / "fixtures" / "baselines" / "cpu" / "tiny.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"cases": dict.fromkeys(before)}))
+        git("init", "--quiet", "--initial-branch=main")
+        git("add", ".")
+        git("commit", "--quiet", "--message=before")
+        git("remote", "add", "origin", str(folder))
+        if after is None:
+            file.unlink()
+        else:
+            file.write_text(json.dumps({"cases": dict.fromkeys(after)}))
+        text = WORKFLOWS["benchmark"]
+        check = textwrap.dedent(re.search(r"CHECK: \|\n(.*?)\n +run:", text, re.DOTALL)[1])
+        (folder / "temp").mkdir()
+        names = {"RUNNER_TEMP": "temp", "GITHUB_OUTPUT": "output", "BASE": "main", "CHECK": check}
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", script("Find the baseline", text)],  # noqa: S607
+            cwd=folder,
+            env=os.environ | names,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def test_it_is_found(self, tmp_path):
+        assert self.find(tmp_path, ["a", "b"], ["a", "b", "c"])[0] == 0
+        assert (tmp_path / "output").read_text() == "file=fixtures/baselines/cpu/tiny.json\n"
+
+    def test_deleting_it_is_no_success(self, tmp_path):
+        status, said = self.find(tmp_path, ["a", "b"], None)
+        assert status == 1
+        assert "nothing would be compared" in said
+
+    def test_deleting_a_case_is_no_success(self, tmp_path):
+        status, said = self.find(tmp_path, ["a", "b"], ["b"])
+        assert status == 1
+        assert "no longer in the baseline: a" in said
+
+
+@pytest.mark.parametrize("text", [ACTION, *WORKFLOWS.values()], ids=["action", *WORKFLOWS])
 def test_indentation_is_even_and_without_tabs(text):
     assert "\t" not in text
     for line in text.splitlines():

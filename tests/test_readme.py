@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import files_of
 from pictures import write_image
 
 from invbench.data.photos import photos
 from invbench.images import from_uint8
-from invbench.operators import PillowBicubic
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -28,11 +28,9 @@ def place(tmp_path):
     for photo in photos(128, 4):
         target = from_uint8(photo.pixels)
         write_image(tmp_path / "photos" / f"{photo.id}.png", target)
-        write_image(tmp_path / "targets" / f"{photo.id}.png", target)
-        write_image(tmp_path / "observations" / f"{photo.id}.png", PillowBicubic()(target))
         for k in range(3):
             write_image(tmp_path / "samples" / "mine" / photo.id / f"{k}.png", target)
-    for name, code in re.findall(r"```python\n# (\S+)\n(.*?)```", TEXT, flags=re.DOTALL):
+    for name, code in files_of(ROOT / "README.md").items():
         (tmp_path / name).write_text(code)
     return tmp_path
 
@@ -53,9 +51,8 @@ def shortened(command, place):
     return [installed(name), *steps]
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("python3 -m venv")])
-def test_the_command_works(command, place):
-    done = subprocess.run(
+def run(command, place):
+    return subprocess.run(
         shortened(command, place),
         cwd=place,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -64,6 +61,14 @@ def test_the_command_works(command, place):
         text=True,
         check=False,
     )
+
+
+LATER = ("python3 -m venv", "invbench score")
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith(LATER)])
+def test_the_command_works(command, place):
+    done = run(command, place)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -72,6 +77,15 @@ def test_the_first_two_commands_set_up_and_run():
     setup = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/pytest"
     assert main_job == f"{setup} benchmarks/ -k chimle"
     assert tests == setup
+
+
+def test_samples_that_are_scored_are_those_of_the_photographs_that_were_observed(place):
+    for word in ("observe", "score"):
+        (command,) = (c for c in COMMANDS if c.startswith(f"invbench {word}"))
+        done = run(command, place)
+    assert "mine-sr16" in done.stdout, done.stderr
+    assert "not scored" not in done.stdout
+    assert len(TEXT.splitlines()) <= 200
 
 
 def test_every_option_it_names_exists():

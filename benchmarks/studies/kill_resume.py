@@ -1,7 +1,7 @@
 """Does a run that is killed at any moment, and continued, end as one that was left alone?
 
-Runs the suite once undisturbed, then ten times in a process that is killed (SIGKILL, no chance to
-clean up) at a random moment, and continued with ``--invbench-resume``. Records and scores must
+Runs the suite once undisturbed, then twenty times in a process that is killed (SIGKILL, no chance
+to clean up) at a random moment, and continued with ``--invbench-resume``. Records and scores must
 agree byte for byte apart from times::
 
     python benchmarks/studies/kill_resume.py
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
 ROOT = Path(__file__).parents[2]
-TIMES = {"wall_s", "seconds_per_round", "samples_per_second"}
+TIMES = {
+    *("wall_s", "seconds_per_round", "samples_per_second"),
+    *("first_call_s", "saved_by_repeating"),
+}
 SERVER = multiprocessing.get_context("forkserver")
 PACKAGES = ["torch", "lpips", "skimage.data", "skimage.metrics", "scipy.stats"]
 
@@ -54,7 +57,7 @@ class Kill:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-k", dest="cases", default="chimle or cimle", help="which cases")
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")

@@ -19,7 +19,7 @@ from pathlib import Path
 from invbench.files import atomic_write
 from invbench.models import read_card
 from invbench.training import Budget, plan_runs
-from invbench.training.loop import read_log
+from invbench.training.logs import read_log
 
 FILE_MB, TOTAL_MB = 4.0, 60.0
 BEGIN, END = "<!-- tables: written by benchmarks/studies/ship.py -->", "<!-- end of tables -->"
@@ -66,7 +66,8 @@ def training_table(files: list[Path], runs: Path | None, profile: str) -> list[s
         scores = card["validation"]
         log = runs / f"{file.stem}-{profile}" if runs else None
         lines = read_log(log) if log and (log / "log.jsonl").exists() else []
-        curve = [f"{x['skill']:.2f} at {x['minutes']:.2g}" for x in lines if "skill" in x]
+        known = (x for x in lines if "skill" in x and x["minutes"] <= card["minutes"] + 0.05)
+        curve = [f"{x['skill']:.2f} at {x['minutes']:.2g}" for x in known]
         facts = (card["minutes"], card["steps"], scores.get("psnr", "-"), scores.get("skill", "-"))
         rows.append((file.stem, *map(str, facts), "; ".join(curve) or "-"))
     head, *body = (f"| {' | '.join(row)} |" for row in rows)
@@ -103,6 +104,7 @@ def main() -> None:
     print(call(*pytest, *run, "--invbench-fresh", *fewer, allowed=(0, 1)))
     invbench, results = ("-m", "invbench"), str(options.results)
     call(*invbench, "limits", results, "fixtures/thresholds.toml")
+    call(*pytest, *run, "--invbench-resume", *fewer)  # by the limits of these weights
     call(*invbench, "baseline", "promote", results, "--allow-incomplete")
     fewer = [part for name, value in quick.items() for part in (f"--{name}", str(value))]
     for picture, given in (("sheet", []), ("uncertainty", fewer)):

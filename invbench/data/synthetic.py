@@ -57,13 +57,16 @@ class GaussianField:
     def color_covariance(self) -> Tensor:
         """Return the covariance of the colour channels, ``[3, 3]`` float64, std included."""
         rho = self.color_correlation
-        ones, eye = torch.ones(3, 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+        ones, eye = (
+            torch.ones(3, 3, dtype=torch.float64, device="cpu"),
+            torch.eye(3, dtype=torch.float64, device="cpu"),
+        )
         return self.std**2 * (rho * ones + (1 - rho) * eye)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``[count, 3, H, W]`` float64, not clamped to [0, 1]."""
         shape = (count, 3, self.height, self.width)
-        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
         color, row, column = (
             torch.linalg.cholesky(factor)
             for factor in (self.color_covariance, self.row_covariance, self.column_covariance)
@@ -96,7 +99,7 @@ def dead_leaves_photos(
 
 
 def _correlation(size: int, length: float, exponent: float) -> Tensor:
-    position = torch.arange(size, dtype=torch.float64)
+    position = torch.arange(size, dtype=torch.float64, device="cpu")
     return torch.exp(-(((position[:, None] - position).abs() / length) ** exponent))
 
 

@@ -12,7 +12,13 @@ from invbench.evaluation.experiment import Experiment, Facts, Settings, Subject
 from invbench.evaluation.folder import score_samples
 from invbench.evaluation.noise_fit import NoiseFit
 from invbench.evaluation.partners import Question
-from invbench.evaluation.sampling import Observed, draw, draw_samples, observe
+from invbench.evaluation.sampling import (
+    Observed,
+    draw,
+    draw_samples,
+    draw_within_memory,
+    observe,
+)
 from invbench.evaluation.scoring import score_image
 from invbench.evaluation.skill import ReferenceScores, reference_scores
 from invbench.evaluation.summary import calibrate_on_others, interval_record
@@ -31,6 +37,7 @@ __all__ = [
     "calibrate_on_others",
     "draw",
     "draw_samples",
+    "draw_within_memory",
     "evaluate",
     "interval_record",
     "observe",

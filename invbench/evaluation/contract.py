@@ -75,11 +75,11 @@ def find_breaches(evidence: Evidence) -> tuple[Breach, ...]:
 
 def irreproducible(evidence: Evidence) -> Breach | None:
     """Compare the samples of an image with those that the same generators gave once more."""
-    seen = _changed(evidence.samples, evidence.again, evidence.tolerance)
+    seen = changes(evidence.samples, evidence.again, evidence.tolerance)
     if seen is None:
         return None
-    touched = " and ".join(evidence.touched)
-    used = f"; the global generator of {touched} was used" if touched else ""
+    names = " and ".join(evidence.touched)
+    used = f"; the global generator of {names} was used" if names else ""
     return Breach(
         name="irreproducible",
         expected="the same generators give the same samples",
@@ -94,7 +94,7 @@ def depends_on_batch(evidence: Evidence) -> Breach | None:
         seen: str | None = f"{type(batched).__name__}: {batched}"
     else:
         again = torch.stack(list(batched.values()))
-        seen = _changed(evidence.samples[list(batched)], again, evidence.tolerance)
+        seen = changes(evidence.samples[list(batched)], again, evidence.tolerance)
     if seen is None:
         return None
     return Breach(
@@ -193,15 +193,30 @@ def draw_in_other_batches(
 def global_states() -> dict[str, object]:
     """Return the state of each global random generator, which a sampler must leave alone."""
     name, keys, position, *_ = np.random.get_state()  # noqa: NPY002  a sampler may use it
-    return {
+    states: dict[str, object] = {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": (name, np.asarray(keys).tobytes(), position),
         "random": random.getstate(),
     }
+    if torch.cuda.is_initialized():
+        states["torch.cuda"] = torch.cuda.get_rng_state().numpy().tobytes()
+    return states
 
 
-def _changed(samples: Tensor, again: Tensor, tolerance: float) -> str | None:
-    """Say how many samples changed by more than a tolerance, and by how much; None if none did."""
+def touched(before: Mapping[str, object]) -> list[str]:
+    """Name the global generators that have another state than `global_states` had returned."""
+    after = global_states()
+    return [name for name, state in before.items() if state != after[name]]
+
+
+def changes(samples: Tensor, again: Tensor, tolerance: float) -> str | None:
+    """Say how many samples changed by more than a tolerance, and by how much; None if none did.
+
+    Args:
+        samples: ``[K, 3, H, W]``.
+        again: the same samples, drawn in another way.
+        tolerance: root mean square difference that counts as none, see `ROUNDING`.
+    """
     errors = (samples - again.to(samples.device)).square().mean(dim=(1, 2, 3)).sqrt()
     count = int((errors > tolerance).sum())
     if not count:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from invbench.evaluation.contract import find_breaches
+from invbench.evaluation.experiment import FEWEST_SAMPLES
 from invbench.evaluation.known import world_records
 from invbench.evaluation.rounds import Rounds
 from invbench.evaluation.skill import skill_records
@@ -25,17 +26,19 @@ from invbench.evaluation.summary import (
 )
 from invbench.machine import device_key, measure
 from invbench.runs import CaseRecord, ThroughputRecord
+from invbench.uncertainty.errors import TooFewSamplesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from invbench.evaluation.experiment import Experiment
+    from invbench.evaluation.experiment import Experiment, Settings
     from invbench.evaluation.noise_fit import NoiseFit
     from invbench.evaluation.scoring import ImageScores
     from invbench.evaluation.skill import ReferenceScores
     from invbench.metrics import Metric
+    from invbench.runs import Picture
     from invbench.uncertainty import Rule
 
 
@@ -56,10 +59,12 @@ class Evaluation:
         record: what is written as JSON.
         scores: name -> array: each metric ``[n, K]``, and what `summary.per_image` says; where
             images differ in K, ``sample_counts`` says how much of each row is filled.
+        pictures: of the first images, as many as were asked for.
     """
 
     record: CaseRecord
     scores: Mapping[str, NDArray[np.float64]]
+    pictures: Sequence[Picture] = ()
 
 
 def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Evaluation:
@@ -76,7 +81,10 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
 
     Raises:
         InvalidSamplesError: if the sampler breaks the convention, naming image and sample.
+        TooFewSamplesError: if a single sample is to be drawn of each image.
     """
+    if experiment.settings.n_samples < FEWEST_SAMPLES:
+        raise TooFewSamplesError(f"scores need at least {FEWEST_SAMPLES} samples of an image")
     start = time.monotonic()
     rounds = Rounds(experiment)
     peak_bytes = rounds.warm_up()
@@ -96,7 +104,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         noise_fit=experiment.noise_fit,
     )
     throughput = replace(
-        _throughput(experiment, rounds.seconds, peak_bytes),
+        _throughput(experiment, rounds.settings, rounds.seconds, peak_bytes),
         first_call_s=rounds.first_call_s,
         saved_by_repeating=saved,
     )
@@ -109,7 +117,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         throughput=throughput,
         wall_s=time.monotonic() - start,
     )
-    return replace(evaluation, record=record)
+    return replace(evaluation, record=record, pictures=rounds.pictures)
 
 
 def assess(
@@ -184,9 +192,8 @@ def _by_sample(
 
 
 def _throughput(
-    experiment: Experiment, seconds: Sequence[float], peak_bytes: int | None
+    experiment: Experiment, settings: Settings, seconds: Sequence[float], peak_bytes: int | None
 ) -> ThroughputRecord:
-    settings = experiment.settings
     return ThroughputRecord(
         seconds_per_round=tuple(seconds),
         samples_per_round=settings.n_samples,

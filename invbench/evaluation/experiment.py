@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from invbench.uncertainty import Rule
     from invbench.worlds import World
 
+MOST_EVALUATIONS = 2**53  # beyond it not every whole number can be told from the next in JSON
+FEWEST_SAMPLES = 2  # of an image: scores ask how samples differ
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -71,13 +74,16 @@ class Subject:
         """Return the network evaluations that one sample takes, where the sampler says so.
 
         Raises:
-            InvalidSamplerError: if what it says is no whole number.
+            InvalidSamplerError: if what it says is no whole number that JSON can hold.
         """
         said = getattr(self.sampler, "nfe", None)
         try:
-            return None if said is None else index(said)
+            number = None if said is None else index(said)
         except TypeError as error:
             raise InvalidSamplerError(f"nfe is {said!r}; give a whole number, or none") from error
+        if number is not None and not 0 <= number < MOST_EVALUATIONS:
+            raise InvalidSamplerError("nfe is negative or beyond 2^53; give a whole number")
+        return number
 
     @property
     def stochastic(self) -> bool:
@@ -103,8 +109,9 @@ class Settings:
         chunk_size: samples drawn in one call of the sampler.
         seed: root seed.
         device: where the sampler and its observations are.
-        dtype: "float32", or "bfloat16" to sample under autocast.
+        dtype: what networks compute in: "float32" or "bfloat16".
         rule: of the interval's quantiles; `linear` is the study's.
+        n_pictures: of how many images, the first, pictures are kept.
     """
 
     n_samples: int
@@ -113,6 +120,7 @@ class Settings:
     device: torch.device = torch.device("cpu")
     dtype: str = "float32"
     rule: Rule = "linear"
+    n_pictures: int = 0
 
     def identity(self, *, nfe: int | None) -> dict[str, Any]:
         """Return what samples depend on, for the record.

@@ -17,7 +17,9 @@ import torch
 from invbench.data import DataSet, digest
 from invbench.errors import InvbenchError, UnreadableImageError
 from invbench.evaluation.evaluate import Evaluation, assess
+from invbench.evaluation.folder_reference import FolderReference
 from invbench.evaluation.partners import read_partners
+from invbench.evaluation.pictures import picture
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, read_image
 from invbench.models import Case
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from invbench.data.layout import SampleFiles
     from invbench.evaluation.partners import Partners, Question
     from invbench.evaluation.scoring import ImageScores
+    from invbench.runs import Picture
 
 NOT_MEASURED = {
     "throughput": "samples were drawn elsewhere",
@@ -43,18 +46,23 @@ def score_samples(models: Mapping[str, SampleFiles], question: Question) -> Iter
     """Score what `data.layout.find_samples` has found, one model after the other.
 
     Images are scored with the samples that they have. Where their numbers differ, intervals are
-    made from as many samples of every image as the image with the fewest has.
+    made from as many samples of every image as the image with the fewest has. With targets there is
+    the skill, too, where the task has a reference.
 
-    Yields:
-        A model's record and scores; a record of status "error" if nothing of it could be scored.
+    Returns:
+        Each model's record and scores, made when they are asked for; a record of status "error" if
+        nothing of it could be scored.
 
     Raises:
         EmptyFolderError: if the folder of observations or targets is missing, or holds nothing.
     """
     ids = dict.fromkeys(image_id for files in models.values() for image_id in files.images)
     partners = read_partners(question, ids)
-    for model, files in models.items():
-        yield _score_model(Case(model, question.task.name), files, question, partners)
+    reference = FolderReference(question, partners)
+    return (
+        _score_model(Case(model, question.task.name), files, question, partners, reference)
+        for model, files in models.items()
+    )
 
 
 @dataclass
@@ -65,10 +73,15 @@ class _Scored:
     counts: dict[str, int] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
 
 
 def _score_model(
-    case: Case, files: SampleFiles, question: Question, partners: Partners
+    case: Case,
+    files: SampleFiles,
+    question: Question,
+    partners: Partners,
+    reference: FolderReference,
 ) -> Evaluation:
     start = time.monotonic()
     usable = {name: paths for name, paths in files.images.items() if name not in partners.missing}
@@ -104,6 +117,7 @@ def _score_model(
         groups=[photo.group for photo in photos],
         n_samples=n_samples,
         rule=question.rule,
+        reference=reference.scores(scored.images, n_samples),
     )
     record = replace(
         evaluation.record,
@@ -112,7 +126,7 @@ def _score_model(
         remarks=(*partners.remarks, *_remarks(files, scored.counts, partners)),
         wall_s=time.monotonic() - start,
     )
-    return replace(evaluation, record=record)
+    return replace(evaluation, record=record, pictures=scored.pictures)
 
 
 def _score_images(
@@ -128,8 +142,9 @@ def _score_images(
             scored.left_out.append(f"{image_id}: {error}")
         else:
             scored.counts[image_id] = len(samples)
-            content = samples.numpy().tobytes()
-            scored.digests.append(f"{image_id} {sha256(content).hexdigest()}\n")
+            scored.digests.append(f"{image_id} {sha256(samples.numpy().data).hexdigest()}\n")
+            if len(scored.pictures) < question.n_pictures:
+                scored.pictures.append(_picture(image_id, samples, question, partners))
     return scored
 
 
@@ -182,6 +197,17 @@ def _score(
     )
 
 
+def _picture(image_id: str, samples: Tensor, question: Question, partners: Partners) -> Picture:
+    observation, target = partners.observations[image_id], partners.targets.get(image_id)
+    return picture(
+        image_id,
+        from_uint8(samples),
+        from_uint8(observation.pixels),
+        None if target is None else from_uint8(target.pixels),
+        rule=question.rule,
+    )
+
+
 def _other(image_id: str, partners: Partners, device: torch.device) -> Tensor | None:
     """Return the first target after this one that is of another photograph, if there is one."""
     photos = list(partners.targets.values())
@@ -196,7 +222,7 @@ def _other(image_id: str, partners: Partners, device: torch.device) -> Tensor | 
 def _identity(question: Question, partners: Partners, scored: _Scored) -> dict[str, Any]:
     """Identify the images that a model was scored on, their observations as well."""
     folder = question.targets or question.observations
-    data = DataSet(folder.name, partners.of(scored.images))
+    data = DataSet(folder.absolute().name, partners.of(scored.images))
     observed = [partners.observations[name] for name in scored.images]
     return data.identity() | {"observations_sha256": digest(observed)}
 

@@ -13,7 +13,7 @@ from invbench.data.folder import group_of
 from invbench.errors import EmptyFolderError, UnreadableImageError
 from invbench.images import find_images, from_uint8, read_image
 from invbench.metrics import psnr
-from invbench.operators import PillowJpeg
+from invbench.operators import Masking, PillowJpeg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +43,8 @@ class Question:
         groups: see `data.folder.folder_photos`.
         device: where scores are computed.
         rule: how the interval's quantiles are estimated.
+        skill: whether to score the reference sampler as well, where there are targets.
+        n_pictures: of how many images of each model, the first, pictures are kept.
     """
 
     task: Task
@@ -52,6 +54,8 @@ class Question:
     groups: Grouping = "image"
     device: torch.device = torch.device("cpu")
     rule: Rule = "linear"
+    skill: bool = True
+    n_pictures: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,15 +138,17 @@ def _doubts(
     """Say if the observations do not look like the task's, by the median over images.
 
     JPEG gives an image of its own back nearly unchanged, but not if it was moved off the grid of
-    its blocks or made with another quality. Scores of validity would be bounded by that.
+    its blocks or made with another quality, and a mask gives back what it has made. Scores of
+    validity would be bounded by that.
     """
     said = []
     seen = {name: from_uint8(photo.pixels) for name, photo in observations.items()}
-    again = _median(task, seen, seen) if isinstance(task.operator, PillowJpeg) else None
+    again = _median(task, seen, seen) if isinstance(task.operator, PillowJpeg | Masking) else None
     if again is not None and again < NEAR_AGAIN:
+        moved = "moved off the grid of JPEG's blocks, or "
         said.append(
-            f"F(observation) is far from the observation (median {again:.1f} dB): moved off the "
-            f"grid of JPEG's blocks, or not made by {task.name}"
+            f"F(observation) is far from the observation (median {again:.1f} dB): "
+            f"{moved if isinstance(task.operator, PillowJpeg) else ''}not made by {task.name}"
         )
     made = _median(task, {name: from_uint8(one.pixels) for name, one in targets.items()}, seen)
     if made is not None and made < NEAR_TARGET:

@@ -12,8 +12,10 @@ from invbench.evaluation.contract import (
     draw_in_other_batches,
     features,
     global_states,
+    touched,
 )
-from invbench.evaluation.sampling import draw_samples, observe
+from invbench.evaluation.pictures import picture
+from invbench.evaluation.sampling import draw_within_memory, observe
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
 from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchronized_clock
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from invbench.evaluation.experiment import Experiment
     from invbench.evaluation.sampling import Observed
     from invbench.evaluation.scoring import ImageScores
+    from invbench.runs import Picture
 
 
 class Rounds:
@@ -40,12 +43,16 @@ class Rounds:
         seconds: of each round so far.
         first_call_s: seconds of the warm-up.
         scores: of each image so far.
+        pictures: of the first images.
+        settings: the experiment's; with a smaller chunk size once memory has run out.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self.seconds: list[float] = []
         self.first_call_s = 0.0
         self.scores: list[ImageScores] = []
+        self.pictures: list[Picture] = []
+        self.settings = experiment.settings
         self._experiment = experiment
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
@@ -91,7 +98,7 @@ class Rounds:
             sampler's contract look at.
         """
         experiment, last = self._experiment, self._observed
-        sampler, settings = experiment.subject.sampler, experiment.settings
+        sampler = experiment.subject.sampler
         self._observed = first = self._observe(0)
         drawn: list[Tensor] = []
         before = global_states()
@@ -101,8 +108,9 @@ class Rounds:
             self.seconds,
             noticeable=NOTICEABLE,
         )
-        after = global_states()
+        used = touched(before)
         assert self._first is not None
+        settings = self.settings
         counts = (
             settings.n_samples - round((image.duplicate_fraction or 0) * settings.n_samples)
             for image in self.scores
@@ -112,7 +120,7 @@ class Rounds:
             image_id=first.image_id,
             samples=from_uint8(self._first),
             again=from_uint8(drawn[0]),
-            touched=[name for name, state in before.items() if state != after[name]],
+            touched=used,
             batched=draw_in_other_batches(sampler, first, last, settings),
             features=np.stack(self._features),
             distinct=dict(zip(ids, counts, strict=True)),
@@ -126,10 +134,10 @@ class Rounds:
         return observe(photo, experiment.problem, experiment.settings.device)
 
     def _draw(self, first: int = 0) -> Tensor:
-        experiment = self._experiment
-        return draw_samples(
-            experiment.subject.sampler, self._observed, experiment.settings, first=first
+        samples, self.settings = draw_within_memory(
+            self._experiment.subject.sampler, self._observed, self.settings, first=first
         )
+        return samples
 
     def _draw_unscored(self) -> None:
         """Draw samples beyond the K that are scored, other ones at every call."""
@@ -152,15 +160,20 @@ class Rounds:
         if self._first is None:
             self._first = to_uint8(samples)
         self._features.append(features(samples))
+        settings, target = self._experiment.settings, observed.target
+        if len(self.pictures) < settings.n_pictures:
+            shown = observed.observation
+            drawn = picture(observed.image_id, samples, shown, target, rule=settings.rule)
+            self.pictures.append(drawn)
         self.scores.append(
             score_image(
                 samples,
-                observed.observation,
+                observed.compared,
                 operator=observed.problem.operator,
                 metrics=self._experiment.metrics,
-                target=observed.target,
+                target=target,
                 other=self._other(observed),
-                rule=self._experiment.settings.rule,
+                rule=settings.rule,
                 noise_fit=self._experiment.noise_fit,
             )
         )

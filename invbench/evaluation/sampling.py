@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import torch
 
 from invbench.errors import InvalidSamplesError
 from invbench.images import check_images, from_uint8, to_uint8
+from invbench.machine import release_memory
 from invbench.seeding import generator, sample_seed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Observed:
     """An image that was observed: what a sampler may see, and the target behind it.
 
     Attributes:
-        problem: by which it was observed.
+        problem: by which it was observed, at this observation.
         image_id: of the photograph.
         target: ``[3, H, W]`` in [0, 1].
         observation: ``[c, h, w]`` in [0, 1], but for its noise.
@@ -40,11 +41,18 @@ class Observed:
     target: Tensor
     observation: Tensor
 
+    @property
+    def compared(self) -> Tensor:
+        """Return what reobservations are compared with: no mask that the observation carries."""
+        channels, _, _ = self.problem.operator.observation_shape(*self.target.shape[-2:])
+        return self.observation[:channels]
+
 
 def observe(photo: Photo, problem: Problem, device: torch.device) -> Observed:
     """Observe a photograph on a device, by a problem's operator and with its noise."""
     target = from_uint8(photo.pixels.to(device))
-    return Observed(problem, photo.id, target, problem.observe(target, photo.id))
+    observation = problem.observe(target, photo.id)
+    return Observed(problem.at(observation), photo.id, target, observation)
 
 
 def draw_samples(
@@ -66,6 +74,30 @@ def draw_samples(
     """
     rows = [(0, k) for k in range(first, first + settings.n_samples)]
     return draw_rows(sampler, [observed], rows, settings)
+
+
+def draw_within_memory(
+    sampler: Sampler, observed: Observed, settings: Settings, *, first: int = 0
+) -> tuple[Tensor, Settings]:
+    """Draw the K samples of one image, fewer at a time where memory runs out; see `draw_samples`.
+
+    The samples are the same, since none depends on the others of its call.
+
+    Returns:
+        The samples, and the settings whose chunk size was small enough.
+
+    Raises:
+        torch.OutOfMemoryError: if there is not enough for a single sample.
+    """
+    while True:
+        try:
+            return draw_samples(sampler, observed, settings, first=first), settings
+        except torch.OutOfMemoryError as error:
+            size = min(settings.chunk_size, settings.n_samples) // 2
+            if size == 0:
+                raise
+            release_memory(error)
+        settings = replace(settings, chunk_size=size)
 
 
 def draw_rows(
@@ -91,18 +123,16 @@ def draw_rows(
     Raises:
         InvalidSamplesError: see `draw`.
     """
-    bfloat16 = settings.dtype == "bfloat16"
-    with torch.autocast(settings.device.type, torch.bfloat16, enabled=bfloat16):
-        return _draw(
-            sampler,
-            torch.stack([image.observation for image in images]),
-            rows,
-            task=images[0].problem.name,
-            image_ids=[image.image_id for image in images],
-            size=(images[0].target.shape[-2], images[0].target.shape[-1]),
-            seed=settings.seed,
-            chunk_size=chunk_size or settings.chunk_size,
-        )
+    return _draw(
+        sampler,
+        torch.stack([image.observation for image in images]),
+        rows,
+        task=images[0].problem.name,
+        image_ids=[image.image_id for image in images],
+        size=(images[0].target.shape[-2], images[0].target.shape[-1]),
+        seed=settings.seed,
+        chunk_size=chunk_size or settings.chunk_size,
+    )
 
 
 def draw(
@@ -188,7 +218,8 @@ def _as_tensor(samples: object) -> Tensor:
         kind = f" of {samples.dtype}" if isinstance(samples, np.ndarray) else ""
         raise InvalidSamplesError(
             f"samples are of type {type(samples).__name__}{kind}; "
-            "return one tensor [N, 3, H, W] with values in [0, 1]"
+            "return one tensor [N, 3, H, W] with values in [0, 1]",
+            "tensor",
         )
     return samples.detach()
 
@@ -197,7 +228,8 @@ def _check(samples: Tensor, names: Sequence[tuple[str, int]], size: tuple[int, i
     """Refuse a chunk that breaks the convention, naming the first row that does."""
     expected = (len(names), 3, *size)
     if samples.shape != expected:
-        raise InvalidSamplesError(f"samples have shape {tuple(samples.shape)}, not {expected}")
+        shape = tuple(samples.shape)
+        raise InvalidSamplesError(f"samples have shape {shape}, not {expected}", "shape")
     try:
         check_images(samples, name="samples", error=InvalidSamplesError)
     except InvalidSamplesError:

@@ -18,12 +18,14 @@ from invbench.runs import SkillRecord
 from invbench.uncertainty import crps, pool_distances, role_coverage, role_energy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from invbench.data import DataSet
     from invbench.evaluation.experiment import Settings
+    from invbench.evaluation.sampling import Observed
+    from invbench.models import Sampler
     from invbench.problems import Task
 
 SKILLS = ("crps", "energy")
@@ -53,28 +55,42 @@ def reference_scores(task: Task, data: DataSet, settings: Settings) -> Reference
         None if there is no reference for the task's operator, or none that it can draw in time.
     """
     height, width = data.photos[0].pixels.shape[-2:]
-    settings, problem = replace(settings, dtype="float32"), task.problem((height, width))
+    problem = task.problem((height, width))
     if not has_reference(problem):
         return None
     sampler = reference_sampler(problem)
-    rows = []
-    for photo in data.photos:
-        observed = observe(photo, problem, settings.device)
-        try:
-            samples = draw_samples(sampler, observed, settings)
-        except DidNotConvergeError:
+    observed = (observe(photo, problem, settings.device) for photo in data.photos)
+    return joined(reference_row(sampler, image, settings) for image in observed)
+
+
+def reference_row(
+    sampler: Sampler, observed: Observed, settings: Settings
+) -> Mapping[str, float] | None:
+    """Score the reference sampler on one image; None if it cannot draw its samples in time."""
+    try:
+        samples = draw_samples(sampler, observed, replace(settings, dtype="float32"))
+    except DidNotConvergeError:
+        return None
+    problem, target, observation = observed.problem, observed.target, observed.compared
+    row = {
+        "crps": float(crps(samples, target)),
+        "energy": float(role_energy(pool_distances(samples, target))[0]),
+        "coverage": float(role_coverage(samples, target)[0]),
+    }
+    if not problem.noise:
+        validity = psnr(problem.operator(samples), observation)
+        row["psnr"] = float(validity.clamp(max=SCORE_CAPS["psnr"]).mean())
+    return row
+
+
+def joined(rows: Iterable[Mapping[str, float] | None]) -> ReferenceScores | None:
+    """Put the scores of images together; None at the first image that has none."""
+    found: list[Mapping[str, float]] = []
+    for row in rows:
+        if row is None:
             return None
-        target, observation = observed.target, observed.observation
-        row = {
-            "crps": float(crps(samples, target)),
-            "energy": float(role_energy(pool_distances(samples, target))[0]),
-            "coverage": float(role_coverage(samples, target)[0]),
-        }
-        if not problem.noise:
-            validity = psnr(problem.operator(samples), observation)
-            row["psnr"] = float(validity.clamp(max=SCORE_CAPS["psnr"]).mean())
-        rows.append(row)
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        found.append(row)
+    columns = {name: np.array([row[name] for row in found]) for name in found[0]}
     return ReferenceScores(
         fitted_prior().version,
         {name: columns[name] for name in SKILLS},

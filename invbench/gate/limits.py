@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
-from dataclasses import replace
+from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.escaping import toml_key
 from invbench.files import atomic_write
-from invbench.runs import CaseRecord, Check, IntervalRecord
+from invbench.runs import CalibrationVerdict, CaseRecord, Check, IntervalRecord, build
+from invbench.runs.typed_json import named, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from invbench.runs import RunStore
@@ -48,18 +49,42 @@ def read_limits(path: Path) -> dict[str, Any]:
         MissingDataError: if there is none.
         InvalidRecordError: if it is not TOML, or a measured quantity has no slack.
     """
-    if not path.is_file():
-        raise MissingDataError(f"{path}: no limits; make them with `invbench limits RUN`")
+    hint = ", no limits; make them with `invbench limits RUN`"
+    limits = read_toml(path, hint=hint)
     try:
-        limits = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidRecordError(f"{path}: not TOML ({error})") from error
-    slack = limits.get("slack", {})
+        _check_values(limits)
+    except InvalidRecordError as error:
+        raise named(error, path) from error
     for profile, cases in limits.items():
         names = {name for case in cases.values() for name in case} if profile != "slack" else set()
-        if missing := names - {*slack, EXPECTED}:
+        if missing := names - {*limits["slack"], EXPECTED}:
             raise InvalidRecordError(f"{path}: no slack for {', '.join(sorted(missing))}")
     return limits
+
+
+def _check_values(limits: dict[str, Any]) -> None:
+    """Refuse what is not a table of finite numbers, by profile and case."""
+    build(_Slack, limits)
+    for profile in limits.keys() - {"slack"}:
+        for case, values in build(_Cases, {"cases": limits[profile]}, profile).cases.items():
+            numbers = {name: value for name, value in values.items() if name != EXPECTED}
+            build(_Slack, {"slack": numbers}, f"{profile}.{case}")
+            declared = {"verdict": values.get(EXPECTED, "calibrated")}
+            build(CalibrationVerdict, declared, f"{profile}.{case}")
+
+
+@dataclass(frozen=True)
+class _Slack:
+    """A table of numbers."""
+
+    slack: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """The tables of a profile."""
+
+    cases: Mapping[str, Mapping[str, Any]]
 
 
 def write_limits(path: Path, store: RunStore) -> int:
@@ -190,13 +215,15 @@ def _excess(
 def _to_toml(limits: Mapping[str, Any]) -> str:
     tables = [("slack", limits["slack"])]
     tables += [
-        (f"{profile}.{case}", values)
+        (f"{toml_key(profile)}.{toml_key(case)}", values)
         for profile, cases in limits.items()
         if profile != "slack"
         for case, values in sorted(cases.items())
     ]
     return "\n".join(
-        "\n".join([f"[{name}]", *(f"{key} = {json.dumps(v)}" for key, v in values.items()), ""])
+        "\n".join(
+            [f"[{name}]", *(f"{toml_key(k)} = {json.dumps(v)}" for k, v in values.items()), ""]
+        )
         for name, values in tables
     )
 

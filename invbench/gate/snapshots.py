@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping  # noqa: TC003  readers ask for the types of fields
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from invbench.errors import InvalidRecordError, MissingDataError
-from invbench.runs import CaseRecord, RunStore, from_json, to_json
+from invbench.errors import InvalidRecordError
+from invbench.runs import CaseRecord, RunStore, build, to_json
 from invbench.runs.plain_json import canonical_json
+from invbench.runs.records import from_parsed, of_schema
+from invbench.runs.relied import RunFacts  # noqa: TC001  readers ask for the types of fields
+from invbench.runs.typed_json import named, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 BASELINE_SCHEMA = "invbench.baseline/2"
-TIMING_SCHEMA = "invbench.timing/1"
 SCORE_DECIMALS = 6  # the smallest tolerance is 5000 times as large
 MEAN_ERROR = 2e-6  # between a rounded mean and the mean of rounded scores, relative above 1
 TIMING_DIGITS = 6  # significant
@@ -114,7 +116,7 @@ def from_entry(entry: Any) -> CaseRecord:
     if not isinstance(entry, dict) or entry.get("digest") != _digest(entry):
         name = entry.get("case_id") if isinstance(entry, dict) else "an entry"
         raise InvalidRecordError(f"{name}: does not agree with its digest; it was edited")
-    record = from_json(json.dumps(entry))
+    record = from_parsed(entry)
     _check_means(record)
     return record
 
@@ -129,7 +131,7 @@ def _read_run(folder: Path) -> Snapshot:
     facts = store.read_run()
     records = [record for name in store.case_ids() if (record := store.read_case(name))]
     cases = {record.case_id: from_entry(to_entry(record)) for record in records}
-    file = folder / "timing.json"
+    apart = store.read_timing()
     timings = {
         name: Timing(
             environment_key=record.throughput.environment_key,
@@ -139,23 +141,37 @@ def _read_run(folder: Path) -> Snapshot:
         for name, record in cases.items()
         if record.throughput
     }
-    if file.is_file():
-        timings |= _timings(_read_json(file, TIMING_SCHEMA).get("cases", {}), file)
+    for name, timed in (apart.cases if apart else {}).items():
+        timings[name] = Timing(
+            environment_key=timed.environment_key,
+            samples_per_round=timed.samples_per_round,
+            seconds=timed.seconds,
+        )
     return _snapshot(folder, facts, cases, timings)
 
 
 def _read_baseline(file: Path) -> Snapshot:
-    raw = _read_json(file, BASELINE_SCHEMA)
     try:
-        cases = {name: from_entry(entry) for name, entry in raw["cases"].items()}
-        sources = {name: raw["runs"][entry["run"]] for name, entry in raw["cases"].items()}
+        raw = of_schema(read_json(file), BASELINE_SCHEMA)
+        held: _Baseline = build(_Baseline, raw)
+        cases = {name: from_entry(entry) for name, entry in held.cases.items()}
+        sources = {name: raw["runs"][entry["run"]] for name, entry in held.cases.items()}
         latest = max(raw["runs"].values(), key=lambda facts: str(facts.get("created")))
-        found = _snapshot(file, latest, cases, _timings(raw["timings"], file))
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        found = _snapshot(file, latest, cases, held.timings)
+    except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InvalidRecordError):
-            raise InvalidRecordError(f"{file}: {error}") from error
-        raise InvalidRecordError(f"{file}: not a baseline, {error} is missing") from error
+            raise named(error, file) from error
+        raise InvalidRecordError(f"{file}: not a baseline, a run is not stated") from error
     return replace(found, sources=sources)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Baseline:
+    """A baseline's file, see `baselines.promote`."""
+
+    runs: Mapping[str, RunFacts]
+    cases: Mapping[str, Mapping[str, Any]]
+    timings: Mapping[str, Timing]
 
 
 def _digest(entry: dict[str, Any]) -> str:
@@ -195,34 +211,6 @@ def _snapshot(
     return Snapshot(
         name=str(path), profile=profile, device=device, facts=facts, cases=cases, timings=timings
     )
-
-
-def _read_json(file: Path, schema: str) -> dict[str, Any]:
-    try:
-        raw = json.loads(file.read_text())
-    except ValueError as error:
-        raise InvalidRecordError(f"{file}: not JSON ({error})") from error
-    except OSError as error:
-        raise MissingDataError(f"{file}: cannot be read ({error.strerror})") from error
-    if not isinstance(raw, dict) or raw.get("schema") != schema:
-        raise InvalidRecordError(f"{file}: not of schema {schema}")
-    return raw
-
-
-def _timings(raw: Any, file: Path) -> dict[str, Timing]:
-    try:
-        return {
-            name: Timing(
-                environment_key=str(entry["environment_key"]),
-                samples_per_round=int(entry["samples_per_round"]),
-                seconds=tuple(
-                    tuple(float(second) for second in process) for process in entry["seconds"]
-                ),
-            )
-            for name, entry in raw.items()
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidRecordError(f"{file}: timings are incomplete ({error!r})") from error
 
 
 def _rounded(value: Any, to: Any) -> Any:

@@ -57,19 +57,23 @@ def check_images(
         torch.Size([2, 3, 8, 8])
     """
     if not images.is_floating_point():
-        raise error(f"{name}: dtype {images.dtype}; convert with images.from_uint8")
+        raise error(f"{name}: dtype {images.dtype}; convert with images.from_uint8", "dtype")
     if images.ndim < 3 or 0 in images.shape:
-        raise error(f"{name}: shape {tuple(images.shape)}; expected non-empty [..., C, H, W]")
+        shape = tuple(images.shape)
+        raise error(f"{name}: shape {shape}; expected non-empty [..., C, H, W]", "shape")
     if channels is not None and images.shape[-3] != channels:
-        raise error(f"{name}: {images.shape[-3]} channels in {tuple(images.shape)}, not {channels}")
-    low, high = (float(bound) for bound in torch.aminmax(images.detach()))
+        shape = tuple(images.shape)
+        raise error(f"{name}: {shape[-3]} channels in {shape}, not {channels}", "shape")
+    low, high = torch.stack(torch.aminmax(images.detach())).cpu().tolist()  # one wait, not two
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~torch.isfinite(images)).sum())
-        raise error(f"{name}: {bad} of {images.numel()} values are NaN or infinite")
+        raise error(f"{name}: {bad} of {images.numel()} values are NaN or infinite", "finite")
     if low < 0 or high > 1:
         raise error(
-            f"{name}: values span [{low:.4g}, {high:.4g}], not [0, 1]; "
-            "clamp them, or convert from [-1, 1] with images.from_signed"
+            f"{name}: values span [{low:.4g}, {high:.4g}], beyond [0, 1] by "
+            f"{max(-low, high - 1):.3g}; "
+            "clamp them, or convert from [-1, 1] with images.from_signed",
+            "range",
         )
     return images
 

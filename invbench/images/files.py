@@ -153,17 +153,22 @@ def _without_alpha(path: Path, image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             raise UnreadableImageError(f"{path}: has transparent pixels; flatten it first")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _as(image, "L" if image.mode in ("1", "L") else "RGB")
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert gray or RGB from the colours of its profile, if it has one, to sRGB."""
     transform = _transform(profile, image.mode) if profile else None
     if transform is None:
-        return image.convert("RGB")
+        return _as(image, "RGB")
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None  # only in place there is nothing to return
     return converted
+
+
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image; one of that mode is not copied."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 @lru_cache(maxsize=8)  # the files of a folder share few profiles

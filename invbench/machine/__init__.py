@@ -10,7 +10,12 @@ from invbench.machine.environment import (
     lasting_facts,
     resolve_device,
 )
-from invbench.machine.memory import freed_memory_is_kept, keep_freed_memory
+from invbench.machine.memory import (
+    bytes_in_use,
+    freed_memory_is_kept,
+    keep_freed_memory,
+    release_memory,
+)
 from invbench.machine.timing import (
     compare_speed,
     measure,
@@ -20,6 +25,7 @@ from invbench.machine.timing import (
 )
 
 __all__ = [
+    "bytes_in_use",
     "compare_speed",
     "describe_environment",
     "device_key",
@@ -30,6 +36,7 @@ __all__ = [
     "lasting_facts",
     "measure",
     "peak_allocated_bytes",
+    "release_memory",
     "resolve_device",
     "saved_by_repeating",
     "synchronized_clock",

@@ -50,11 +50,11 @@ def resolve_device(name: str, *, worker: int = 0) -> torch.device:
 
     Args:
         name: "cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one.
-        worker: number of this process among parallel ones; "auto" gives worker i the GPU i modulo
-            the number of GPUs.
+        worker: number of this process among parallel ones; "auto" and "cuda" give worker i the GPU
+            i modulo the number of GPUs.
 
     Raises:
-        DeviceError: if it does not exist.
+        DeviceError: if it does not exist, or is of a kind that clocks do not wait for.
     """
     device = _find_device(name, worker)
     if device.index is not None and device.type == "cuda":
@@ -71,6 +71,10 @@ def _find_device(name: str, worker: int) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"{name}: clocks do not wait for such a device; use cpu, cuda or cuda:N")
+    if str(device) == "cuda" and torch.cuda.is_available():
+        return torch.device("cuda", worker % torch.cuda.device_count())
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"{name}: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
     return device
@@ -89,7 +93,8 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         },
         "packages": {name: _version(name) for name in PACKAGES},
         "libjpeg": {
-            "version": features.version("jpg"),
+            # "jpg" has the version of the interface, which is 6.2 in every libjpeg-turbo
+            "version": features.version("libjpeg_turbo") or features.version("jpg"),
             "turbo": bool(features.check("libjpeg_turbo")),
         },
         "cuda": torch.version.cuda,
@@ -115,19 +120,36 @@ def lasting_facts(device: torch.device) -> dict[str, Any]:
 
 
 def device_key(device: torch.device, dtype: str) -> str:
-    """Return the key within which timings compare: hardware, CUDA, torch, precision."""
+    """Return the key within which timings compare: hardware, CUDA, torch, precision.
+
+    Ask for it once samples were drawn: a sampler may have changed the precision.
+    """
     gpu = _gpu(device)
     if gpu is None:
         threads, memory = f"{torch.get_num_threads()} threads", f"memory {_freed_memory()}"
         return f"{_cpu_name()}/{threads}/{memory}/torch{torch.__version__}/{dtype}"
-    precision = _CUDNN.conv.fp32_precision
-    return f"{gpu['name']}/cu{gpu['cuda']}/torch{torch.__version__}/{dtype}/{precision}"
+    software = f"cu{gpu['cuda']}/torch{torch.__version__}"
+    return f"{gpu['name']}/{software}/{dtype}/{_float32_precision()}"
 
 
 def forbid_tf32() -> None:
-    """Make GPUs compute in float32 rather than TF32, so that scores agree between GPUs."""
+    """Compute in float32 rather than TF32 or bfloat16, so that scores agree between machines.
+
+    Torch has old and new switches for it, and refuses to read the old ones where they differ.
+    """
+    torch.set_float32_matmul_precision("highest")  # CPUs' products too
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.fp32_precision = "ieee"
-    _CUDNN.conv.fp32_precision = "ieee"
+    _CUDNN.conv.fp32_precision = _CUDNN.rnn.fp32_precision = "ieee"
+
+
+def _float32_precision() -> str:
+    """Say what float32 is computed in now, which a sampler may have changed."""
+    conv, matmul = (
+        "tf32" if switch.fp32_precision == "tf32" else "ieee"
+        for switch in (_CUDNN.conv, torch.backends.cuda.matmul)
+    )
+    return conv if conv == matmul else f"conv {conv}, matmul {matmul}"
 
 
 def _freed_memory() -> str:

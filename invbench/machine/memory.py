@@ -1,21 +1,25 @@
-"""Have the process keep the memory that it frees: glibc would return it, to ask for it again.
+"""Memory of the process: count what it holds, and have it keep what it frees.
 
-A sampler allocates the same large blocks at every step. By default glibc maps each anew, and the
-system clears each page when it is first touched: half of the time that diffusion models take on a
-CPU. The samples are the same either way.
+glibc would return what is freed, to ask for it again. A sampler allocates the same large blocks at
+every step. By default glibc maps each anew, and the system clears each page when it is first
+touched: half of the time that diffusion models take on a CPU. The samples are the same either way.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
+import traceback
+
+import torch
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of mallopt(3)
 _LARGE = 64 * 2**20  # bytes; by default glibc maps any block of more than half of this
 
 
 class _Mallinfo2(ctypes.Structure):
-    """What mallinfo2(3) returns; only the number of mapped blocks is read."""
+    """What mallinfo2(3) returns."""
 
     _fields_ = tuple(
         (name, ctypes.c_size_t)
@@ -49,6 +53,29 @@ def freed_memory_is_kept() -> bool:
     mapped = libc.mallinfo2().hblks > before
     libc.free(block)
     return not mapped
+
+
+def bytes_in_use(device: torch.device) -> int | None:
+    """Return the bytes that tensors, arrays and other large objects take, garbage left out.
+
+    On a CPU they are what was allocated and not freed since, whether or not the process has
+    returned the rest to the system; None without glibc. On a GPU they are those of its tensors.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    if (libc := _glibc()) is None:
+        return None
+    found = libc.mallinfo2()
+    return int(found.uordblks + found.hblkhd)
+
+
+def release_memory(error: BaseException) -> None:
+    """Free what the functions that an error ended still hold, on a GPU as well."""
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -18,6 +18,7 @@ from invbench.errors import InvalidImagesError
 from invbench.images import to_signed
 from invbench.metrics.pairs import check_pair, score_each_observation
 from invbench.metrics.weights import TRUNKS, VERSION, Net, empty_model, fill, load_trunk
+from invbench.networks.defaults import usual_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,6 +162,7 @@ def _full_precision(device_type: str) -> Iterator[None]:
             settings.fp32_precision = precision
 
 
+@usual_defaults()
 def load_lpips(
     *,
     net: Net = "alex",

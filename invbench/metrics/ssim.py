@@ -96,7 +96,7 @@ def textbook_ssim(y: Tensor, x: Tensor, *, window: WindowName = "uniform") -> Te
     """
     c_1, c_2 = 0.01**2, 0.03**2
     n = 7 if window == "uniform" else 11
-    i = torch.arange(n, dtype=torch.float64) - n // 2
+    i = torch.arange(n, dtype=torch.float64, device="cpu") - n // 2
     taps = torch.ones_like(i) if window == "uniform" else torch.exp(-(i**2) / (2 * 1.5**2))
     w = torch.outer(taps, taps) / taps.sum() ** 2
     bessel = 49 / 48 if window == "uniform" else 1.0

@@ -7,8 +7,9 @@ under the licence beside it), so that the usual LPIPS needs no download.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,12 +21,11 @@ from invbench.errors import (
     ForeignCheckpointError,
     UnknownNameError,
 )
-from invbench.metrics.tensor_files import parse, read_file
+from invbench.files import require_regular
+from invbench.networks.weight_files import read_tensors, require_weights
 from invbench.seeding import generator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
 Net = Literal["alex", "vgg", "squeeze"]
@@ -130,13 +130,14 @@ def tensor_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def _from_file(net: str, path: Path, *, cached: bool = False) -> TrunkWeights:
-    content = read_file(path)
-    digest, trunk = sha256(content).hexdigest(), TRUNKS[net]
+    require_regular(path, CorruptCheckpointError, hint=" of LPIPS weights")
+    with path.open("rb") as stream:
+        digest, trunk = file_digest(stream, "sha256").hexdigest(), TRUNKS[net]
     if cached and digest != trunk.sha256:
         raise CorruptCheckpointError(
             f"{path}: has sha256 {digest[:8]}..., against its name; delete the file"
         )
-    state = _trunk_state(net, path, parse(path, content))
+    state = _trunk_state(net, path, read_tensors(path))
     other = trunk.score if digest == trunk.sha256 else "lpips_custom"
     return TrunkWeights(score=_KNOWN_TENSORS.get(tensor_digest(state), other), state=state)
 
@@ -191,27 +192,30 @@ def _random(net: str, reason: str) -> TrunkWeights:
     draws = generator(0)
     state = {}
     for key, like in empty_model(net).net.state_dict().items():
-        state[key] = torch.zeros(like.shape)
+        state[key] = torch.zeros(like.shape, dtype=torch.float32, device="cpu")
         if like.ndim > 1:
             bound = (6 / like[0].numel()) ** 0.5
-            state[key] = (2 * torch.rand(like.shape, generator=draws) - 1) * bound
+            state[key] = (
+                2 * torch.rand(like.shape, generator=draws, dtype=torch.float32, device="cpu") - 1
+            ) * bound
     return TrunkWeights(score="lpips_random", reason=reason, state=state)
 
 
-def _trunk_state(net: str, path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _trunk_state(net: str, path: Path, state: Any) -> dict[str, Tensor]:
     """Pick the trunk's tensors, all of them, by torchvision's names.
 
     The package's ``slice2.3.weight`` is torchvision's ``features.3.weight``; the classifier on top
     is not used.
     """
+    named = isinstance(state, Mapping) and all(isinstance(v, torch.Tensor) for v in state.values())
+    if not (named and all(isinstance(key, str) for key in state)):
+        raise ForeignCheckpointError(f"{path}: does not hold a flat dictionary of tensors")
     shapes = {key: v.shape for key, v in state.items() if not key.startswith("classifier.")}
     if shapes != _torchvision_shapes(net):
         fitting = [other for other in TRUNKS if shapes == _torchvision_shapes(other)]
         hint = f"of {fitting[0]}: choose net={fitting[0]!r}" if fitting else "of no known trunk"
         raise ForeignCheckpointError(f"{path}: weights are not of {net}, but {hint}")
-    for key in shapes:
-        if not torch.isfinite(state[key]).all():
-            raise CorruptCheckpointError(f"{path}: {key} is not finite")
+    require_weights({key: state[key] for key in shapes}, path)
     keys = empty_model(net).net.state_dict()
     return {key: state[_torchvision_key(key)].float() for key in keys}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from hashlib import file_digest
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +13,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from invbench.errors import CorruptCheckpointError, ForeignCheckpointError, MissingCheckpointError
-from invbench.files import atomic_write
+from invbench.errors import (
+    CorruptCheckpointError,
+    ForeignCheckpointError,
+    InvalidRecordError,
+    InvbenchError,
+    MissingCheckpointError,
+)
+from invbench.files import atomic_write, require_regular
+from invbench.networks import narrow
+from invbench.networks.defaults import usual_defaults
+from invbench.networks.weight_files import require_weights
+from invbench.runs.typed_json import build, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -57,13 +69,13 @@ def agrees(stored: Mapping[str, Any], config: Any) -> bool:
     Options that the stored one does not name, because there were none of that name when it was
     written, were then at what is now their default.
     """
-    known = {field.name: field for field in fields(config)}
+    known = {item.name: item for item in fields(config)}
     if stored.keys() - known.keys():
         return False
-    for name, field in known.items():
+    for name, item in known.items():
         value = getattr(config, name)
         if name not in stored:
-            same = value == field.default
+            same = value == item.default
         elif is_dataclass(value):
             same = isinstance(stored[name], dict) and agrees(stored[name], value)
         else:
@@ -114,44 +126,92 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         MissingCheckpointError: if there is no such file.
-        CorruptCheckpointError: if it is not a whole safetensors file, or a weight is not finite.
+        CorruptCheckpointError: if it is not a whole safetensors file, or does not hold weights.
     """
-    if not path.is_file():
-        raise MissingCheckpointError(f"{path}: no such checkpoint; train one with `invbench train`")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CorruptCheckpointError(f"{path}: damaged or not safetensors ({error})") from error
-    for key, value in weights.items():
-        if not torch.isfinite(value).all():
-            raise CorruptCheckpointError(f"{path}: {key} is not finite; training had diverged")
-    return weights, metadata
+    with _open(path) as file:
+        metadata = file.metadata() or {}
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    require_weights(weights, path)
+    return {key: value.float() for key, value in weights.items()}, metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What readers rely on in a checkpoint's card, which says more."""
+
+    steps: int = 0
+    minutes: float = 0.0
+    validation: Mapping[str, float] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_card(path: Path) -> dict[str, Any]:
     """Return a checkpoint's card without reading its weights.
 
     Raises:
-        CorruptCheckpointError: if it is not a whole safetensors file.
+        MissingCheckpointError: if there is no such file.
+        CorruptCheckpointError: if it is not a whole safetensors file, or the card is damaged.
         ForeignCheckpointError: if it was not written here.
     """
+    with _open(path) as file:
+        return _described(path, file.metadata() or {}, "card")
+
+
+@dataclass(frozen=True)
+class _Object:
+    """Any JSON object."""
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; what is wrong with it has a name."""
+    if not path.exists():
+        raise MissingCheckpointError(f"{path}: no such checkpoint; train one with `invbench train`")
+    require_regular(path, CorruptCheckpointError)
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            yield file
+    except (SafetensorError, OSError, AttributeError, ValueError) as error:
+        if isinstance(error, InvbenchError):
+            raise
         raise CorruptCheckpointError(f"{path}: damaged or not safetensors ({error})") from error
+
+
+def _described(path: Path, metadata: Mapping[str, str], entry: str) -> dict[str, Any]:
+    """Return a JSON object from the metadata of a file that was written here."""
     if metadata.get("format") != FORMAT:
-        raise ForeignCheckpointError(f"{path}: not written by invbench")
-    card: dict[str, Any] = json.loads(metadata["card"])
-    return card
+        raise ForeignCheckpointError(
+            f"{path}: not written by invbench; see `invbench import-checkpoint`"
+        )
+    try:
+        found: dict[str, Any] = parse(metadata.get(entry, ""))
+        build(Card if entry == "card" else _Object, found)
+    except InvalidRecordError as error:
+        raise CorruptCheckpointError(
+            f"{path}: its {entry} is damaged ({error}); get the file again, or train it anew"
+        ) from error
+    return found
 
 
+@usual_defaults()
 def load_checkpoint(
-    path: Path, *, method: Method, task: str, configuration: str, device: torch.device | str = "cpu"
+    path: Path,
+    *,
+    method: Method,
+    task: str,
+    configuration: str,
+    device: torch.device | str = "cpu",
+    dtype: str = "float32",
 ) -> tuple[Sampler, Checkpoint]:
     """Build a method's sampler from a checkpoint file.
+
+    Args:
+        path: the file.
+        method: whose network it holds.
+        task: that the network was trained for.
+        configuration: whose sizes it has.
+        device: where it is to sample.
+        dtype: what the network computes in, see `prepare`.
 
     Raises:
         MissingCheckpointError: if there is no such file.
@@ -161,31 +221,38 @@ def load_checkpoint(
     weights, metadata = load_weights(path)
     config = method.configure(task, configuration)
     stem = method.stem(task, configuration)
-    if metadata.get("format") != FORMAT:
-        raise ForeignCheckpointError(
-            f"{path}: not written by invbench; see `invbench import-checkpoint`"
-        )
-    if (metadata["method"], metadata["stem"]) != (method.name, stem):
-        raise ForeignCheckpointError(f"{path}: holds {metadata['stem']}, not {stem}")
-    if not agrees(json.loads(metadata["configuration"]), method.network_config(config)):
+    stored, card = (_described(path, metadata, entry) for entry in ("configuration", "card"))
+    if (metadata.get("method"), metadata.get("stem")) != (method.name, stem):
+        raise ForeignCheckpointError(f"{path}: holds {metadata.get('stem')}, not {stem}")
+    if not agrees(stored, method.network_config(config)):
         raise ForeignCheckpointError(
             f"{path}: was built with another configuration than {configuration!r} is now; "
             "choose the profile it was trained for, or train it again"
         )
     network = method.build(config)
     _fill(network, weights, path)
-    prepare(network, device)
+    prepare(network, device, dtype)
     with path.open("rb") as stream:
         digest = file_digest(stream, "sha256").hexdigest()
-    identity = Checkpoint(path, digest, path.stat().st_size, json.loads(metadata["card"]))
+    identity = Checkpoint(path, digest, path.stat().st_size, card)
     return method.sampler(network, config), identity
 
 
-def prepare(network: nn.Module, device: torch.device | str) -> None:
-    """Make a network ready to sample: on its device, and as fast as it can be there."""
-    # Convolutions on a CPU are faster with the channels last
-    network.to(device).to(memory_format=torch.channels_last)
+def prepare(network: nn.Module, device: torch.device | str, dtype: str = "float32") -> None:
+    """Make a network ready to sample: on its device, and as fast as it can be there.
+
+    Args:
+        network: it is changed in place.
+        device: where it is to sample.
+        dtype: "float32", or "bfloat16" to have the network, and nothing else, compute in that.
+    """
+    network.to(device)
+    # Convolutions with the channels last are faster on a CPU, and in half precision on a GPU
+    if torch.device(device).type == "cpu" or dtype == "bfloat16":
+        network.to(memory_format=torch.channels_last)
     network.eval().requires_grad_(requires_grad=False)
+    if dtype == "bfloat16":
+        narrow(network, device)
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

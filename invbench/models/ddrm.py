@@ -24,7 +24,7 @@ import torch
 from invbench.images import from_signed, to_signed
 from invbench.models.diffusion import alpha_bar, noise_level, predict_clean, time_pairs
 from invbench.operators import SVD
-from invbench.seeding import randn
+from invbench.seeding import randn, to_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ def noise_levels(s: Tensor, device: torch.device, options: DdrmOptions) -> list[
         sigma = noise_level(time)
         rough = (s > 0) & (s * sigma < options.sigma_y)
         precise = s * sigma > options.sigma_y
-        rough, precise = (mask.nonzero()[:, 0].to(device) for mask in (rough, precise))
+        rough, precise = (to_device(mask.nonzero()[:, 0], device) for mask in (rough, precise))
         levels.append(Level(time, sigma, rough, precise))
     return levels
 
@@ -161,7 +161,7 @@ class Restoration:
         options: DdrmOptions,
     ) -> Restoration:
         """Prepare the restoration of observations ``[N, c, h, w]`` in [-1, 1]."""
-        s = svd.singular_values.to(observation)
+        s = to_device(svd.singular_values.to(observation.dtype), observation.device)
         return cls(denoiser, svd, noise, options, s, svd.u_transpose(observation) / s)
 
     def start(self, level: Level) -> Tensor:

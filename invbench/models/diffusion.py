@@ -31,7 +31,7 @@ Noise = Callable[[Sequence[int]], "Tensor"]
 """Draws standard normal noise of the given shape for every row, ``[N, *shape]``."""
 
 TIMES = 1000
-BETAS = torch.linspace(1e-4, 2e-2, TIMES, dtype=torch.float64).float()
+BETAS = torch.linspace(1e-4, 2e-2, TIMES, dtype=torch.float64, device="cpu").float()
 ALPHA_BARS = (1 - BETAS).cumprod(0)
 _ALPHA_BARS_ON_HOST: list[float] = ALPHA_BARS.tolist()
 

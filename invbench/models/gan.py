@@ -38,7 +38,7 @@ class UnetGanConfig:
 
 
 _NETWORKS = {
-    "tiny": UnetConfig(depth=6, channels=12),
+    "tiny": UnetConfig(depth=6, channels=12, upsample="bilinear", difference=True),
     "small": UnetConfig(depth=7, channels=24),
     "official": UnetConfig(depth=8, channels=64),
 }

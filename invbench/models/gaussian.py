@@ -127,7 +127,7 @@ class GaussianPosterior:
 
     def _center(self, shape: Sequence[int]) -> Tensor:
         size = (*shape, 3, self.field.height, self.field.width)
-        return torch.full(size, self.field.mean, dtype=torch.float64)
+        return torch.full(size, self.field.mean, dtype=torch.float64, device="cpu")
 
     @staticmethod
     def _axes(axes: Axes) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,7 +141,7 @@ def factors(operator: Linear) -> tuple[Tensor, Tensor, Tensor] | None:
         float64 ``[c, 3]``, ``[h, H]`` and ``[w, W]``.
     """
     if isinstance(operator, LinearGray):
-        weights = torch.tensor([operator.weights], dtype=torch.float64)
+        weights = torch.tensor([operator.weights], dtype=torch.float64, device="cpu")
         return weights, _eye(operator.height), _eye(operator.width)
     if isinstance(operator, LinearBicubic):
         _, height, width = operator.observation_shape(operator.height, operator.width)
@@ -168,4 +168,4 @@ def to_images(values: Tensor) -> Tensor:
 
 
 def _eye(size: int) -> Tensor:
-    return torch.eye(size, dtype=torch.float64)
+    return torch.eye(size, dtype=torch.float64, device="cpu")

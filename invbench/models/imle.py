@@ -36,6 +36,7 @@ _SMALL_SIZES = {
         blocks=2,
         map_channels=16,
         latent_channels=32,
+        difference=True,
     ),
     "small": TowerConfig(
         form="generic",

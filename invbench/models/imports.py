@@ -7,28 +7,22 @@ puts around names are undone here, names that differ between code bases by `Meth
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
-from warnings import catch_warnings
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from invbench.errors import (
-    CorruptCheckpointError,
     ForeignCheckpointError,
-    InvbenchError,
-    MissingCheckpointError,
     UnknownNameError,
 )
 from invbench.models.checkpoints import save_checkpoint
+from invbench.networks.defaults import usual_defaults
+from invbench.networks.weight_files import read_tensors, require_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,10 +40,6 @@ PLAIN = ("state_dict", "model_state_dict", "params", "model", "net", "network", 
 _AVERAGE_PREFIXES = ("ema_model.", "model_ema.", "ema.")
 _WRAPPERS = ("module.", "_orig_mod.")
 _SHOWN = 5
-
-
-class UnsafeCheckpointError(InvbenchError, ValueError):
-    """A file could only be read by running code that is stored in it."""
 
 
 class MismatchedCheckpointError(ForeignCheckpointError):
@@ -90,6 +80,7 @@ class Mismatch:
         return "; ".join(f"{len(names)} {kind}: {_few(names)}" for kind, names in kinds.items())
 
 
+@usual_defaults()
 def import_official(
     path: Path,
     folder: Path,
@@ -113,21 +104,23 @@ def import_official(
         The checkpoint's path, and the facts for its card.
 
     Raises:
-        MissingCheckpointError: if there is no such file.
+        MissingDataError: if there is no such file.
         UnsafeCheckpointError: if reading it would run code.
-        CorruptCheckpointError: if it is damaged, or a weight is not finite.
+        CorruptCheckpointError: if it is damaged, or holds something else than weights.
         MismatchedCheckpointError: listing what is missing, unexpected or of another shape.
         UnknownNameError: for an unknown task, configuration or entry.
         StorageError: if the checkpoint cannot be written.
     """
     config = method.configure(task, configuration)
-    source, given = find_state(read_official(path), entry=entry, path=path)
-    weights = {key: value.float() for key, value in method.rename_official(given).items()}
+    source, given = find_state(read_tensors(path), entry=entry, path=path)
+    require_weights(given, f"{path} ({source})")
+    weights = method.rename_official(given)
     stem = method.stem(task, configuration)
     with torch.device("meta"):
         network = method.build(config)
     wanted = f"{stem} of configuration {configuration!r}"
-    _check_weights(weights, network.state_dict(), f"{path} ({source})", wanted)
+    if mismatch := compare(network.state_dict(), weights):
+        raise MismatchedCheckpointError(f"{path} ({source}) is no {wanted}: {mismatch}")
     card = {
         "method": method.name,
         "paper": method.source,
@@ -154,40 +147,6 @@ def import_official(
         dtype=torch.float32,
     )
     return target, card
-
-
-def read_official(path: Path) -> Any:
-    """Read a safetensors file, or one that ``torch.save`` wrote, without running code from it.
-
-    Raises:
-        MissingCheckpointError: if there is no such file.
-        UnsafeCheckpointError: naming what the file wants to have called.
-        CorruptCheckpointError: if it is neither.
-    """
-    if not path.is_file():
-        raise MissingCheckpointError(f"{path}: no such file")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise CorruptCheckpointError(f"{path}: damaged or not safetensors ({error})") from error
-    try:
-        with catch_warnings(action="ignore"):  # of pickle protocols; what matters is an error
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        if wanted := re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error)):
-            raise UnsafeCheckpointError(
-                f"{path}: holds more than tensors and would have to run {wanted[1]} to be read, "
-                "which is refused. If you trust its origin, take the state dict out yourself, "
-                "where doing so can harm nothing: "
-                "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'plain.pt'); "
-                "then import plain.pt"
-            ) from error
-        raise CorruptCheckpointError(f"{path}: damaged or not written by torch.save") from error
-    except (RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
-        raise CorruptCheckpointError(
-            f"{path}: damaged or not written by torch.save ({error})"
-        ) from error
 
 
 def find_state(content: Any, *, entry: str | None = None, path: Path) -> tuple[str, State]:
@@ -223,15 +182,6 @@ def find_state(content: Any, *, entry: str | None = None, path: Path) -> tuple[s
     while wrapper := next((w for w in _WRAPPERS if all(k.startswith(w) for k in state)), None):
         state = _without(wrapper, state)
     return where, state
-
-
-def _check_weights(weights: State, expected: State, origin: str, wanted: str) -> None:
-    """Refuse weights that are not those of a network, or not finite."""
-    if mismatch := compare(expected, weights):
-        raise MismatchedCheckpointError(f"{origin} is no {wanted}: {mismatch}")
-    for key, value in weights.items():
-        if not torch.isfinite(value).all():
-            raise CorruptCheckpointError(f"{origin}: {key} is not finite")
 
 
 def _sha256(path: Path) -> str:

@@ -129,7 +129,9 @@ class JpegPosterior:
     @cached_property
     def _luma_mean(self) -> Tensor:
         """The prior mean of luma's coefficients, ``[H, W]``."""
-        gray = torch.full((1, 3, *self._size), self.field.mean * _LEVELS, dtype=torch.float64)
+        gray = torch.full(
+            (1, 3, *self._size), self.field.mean * _LEVELS, dtype=torch.float64, device="cpu"
+        )
         return self._codec.transform(gray, black=_GRAY)[0][0, 0]
 
     @cached_property
@@ -154,7 +156,7 @@ class JpegPosterior:
             _halved(factor).T @ torch.linalg.inv(_halved(_halved(factor).T))
             for factor in self._space
         )
-        return Axes(torch.eye(2, dtype=torch.float64), row, column)
+        return Axes(torch.eye(2, dtype=torch.float64, device="cpu"), row, column)
 
     @cached_property
     def _variances(self) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -54,6 +55,7 @@ _DCT = torch.tensor(
         for k in range(8)
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 
 
@@ -112,17 +114,13 @@ class JpegCodec:
 
     def tables(self, height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the steps of all coefficients: ``[H, W]`` of luma, ``[H/2, W/2]`` of chroma."""
-        luma, chroma = self._tables(like)
+        luma, chroma = _tables(self.quality, like.dtype, like.device)
         return _tiled(luma, height, width), _tiled(chroma, height // 2, width // 2)
 
     def decode(self, luma: Tensor, chroma: Tensor) -> Tensor:
         """Return the images ``[N, 3, H, W]`` of coefficients; they may leave [-1, 1]."""
-        luma_table, chroma_table = self._tables(luma)
-        images = self.inverse(
-            luma * _tiled(luma_table, *luma.shape[-2:]),
-            chroma * _tiled(chroma_table, *chroma.shape[-2:]),
-            black=128,
-        )
+        luma_table, chroma_table = self.tables(*luma.shape[-2:], like=luma)
+        images = self.inverse(luma * luma_table, chroma * chroma_table, black=128)
         return images / 255 * 2 - 1
 
     def project(self, images: Tensor) -> Tensor:
@@ -132,28 +130,47 @@ class JpegCodec:
     @property
     def luma_and_chroma(self) -> Tensor:
         """Return the weights of red, green and blue in luma and chroma, ``[3, 3]`` float64."""
-        return torch.tensor(self._matrices[0], dtype=torch.float64)
+        return torch.tensor(self._matrices[0], dtype=torch.float64, device="cpu")
 
     @property
     def _matrices(self) -> tuple[_Matrix, _Matrix]:
         return _ROUNDED if self.kind == "official" else _JFIF
 
-    def _tables(self, like: Tensor) -> Tensor:
-        return quantization_tables(self.quality).to(like)
-
 
 def to_cosines(planes: Tensor) -> Tensor:
     """Apply the orthonormal cosine transform to each 8x8 block of ``[N, C, H, W]``."""
-    return _blockwise(planes, _DCT)
+    return _blockwise(planes, _cosines(planes.dtype, planes.device))
 
 
 def to_pixels(planes: Tensor) -> Tensor:
     """Undo `to_cosines`."""
-    return _blockwise(planes, _DCT.T)
+    return _blockwise(planes, _cosines(planes.dtype, planes.device).T)
 
 
 def _mix(planes: Tensor, matrix: _Matrix) -> Tensor:
-    return torch.einsum("oc,nchw->nohw", planes.new_tensor(matrix), planes)
+    weights = _weights(matrix, planes.dtype, planes.device)
+    return torch.einsum("oc,nchw->nohw", weights, planes)
+
+
+# Copied to a device once, since copying makes the host wait; also for callers that need gradients
+
+
+@cache
+@torch.inference_mode(mode=False)
+def _weights(matrix: _Matrix, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(matrix, dtype=dtype, device=device)
+
+
+@cache
+@torch.inference_mode(mode=False)
+def _tables(quality: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return quantization_tables(quality).to(device, dtype)
+
+
+@cache
+@torch.inference_mode(mode=False)
+def _cosines(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return _DCT.to(device, dtype)
 
 
 def _tiled(table: Tensor, height: int, width: int) -> Tensor:
@@ -163,5 +180,4 @@ def _tiled(table: Tensor, height: int, width: int) -> Tensor:
 def _blockwise(planes: Tensor, matrix: Tensor) -> Tensor:
     """Apply ``matrix`` to the rows and columns of every 8x8 block, in place of the block."""
     blocks = planes.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8))
-    matrix = matrix.to(planes)
     return torch.einsum("ki,nchiwj,lj->nchkwl", matrix, blocks, matrix).reshape_as(planes)

@@ -70,7 +70,7 @@ class MonceConfig:
 
 
 _SIZES = {
-    "tiny": MonceConfig(channels=24, blocks=6),
+    "tiny": MonceConfig(channels=24, blocks=6, difference=True),
     "small": MonceConfig(channels=32, blocks=9),
     "official": MonceConfig(),
 }

@@ -214,5 +214,5 @@ class Reversal:
 
     def score(self, images: Tensor, beside: Tensor, time: float) -> Tensor:
         """Return the score of the images at one time for all."""
-        times = torch.full((len(images),), time, device=images.device)
+        times = torch.full((len(images),), time, dtype=torch.float32, device=images.device)
         return self.image_score(images, beside, times)

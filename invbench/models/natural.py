@@ -27,8 +27,9 @@ MEAN_CYCLES = 0.5  # at which the power of the mean is read: the means' variance
 @torch.inference_mode(mode=False)  # kept, so also for callers that need gradients
 def color_axes(device: torch.device | str = "cpu") -> Tensor:
     """Return the axes ``[3, 3]`` in rows: gray, red against green, and both against blue."""
-    axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]])
-    return torch.nn.functional.normalize(axes).to(device)
+    axes = [[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]
+    rows = torch.tensor(axes, dtype=torch.float32, device="cpu")
+    return torch.nn.functional.normalize(rows).to(device)
 
 
 @cache
@@ -42,10 +43,10 @@ def power_spectrum(height: int, width: int, device: torch.device | str = "cpu") 
     for k cycles an image and the axis' power p, in the order and with the scale of
     ``torch.fft.fft2(..., norm="ortho")``.
     """
-    rows = torch.fft.fftfreq(height, d=1 / height)[:, None]
-    columns = torch.fft.fftfreq(width, d=1 / width)
+    rows = torch.fft.fftfreq(height, d=1 / height, dtype=torch.float32, device="cpu")[:, None]
+    columns = torch.fft.fftfreq(width, d=1 / width, dtype=torch.float32, device="cpu")
     k = (rows.square() + columns.square()).sqrt().clamp(min=MEAN_CYCLES)
-    p = torch.tensor(POWERS)[:, None, None]
+    p = torch.tensor(POWERS, dtype=torch.float32, device="cpu")[:, None, None]
     spectrum: Tensor = p * k.pow(-EXPONENT)
     return (height * width * spectrum).to(device)
 

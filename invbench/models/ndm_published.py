@@ -65,7 +65,7 @@ class PredictorCorrector:
         Returns:
             The mean of the last step, without its noise.
         """
-        times = torch.linspace(1, _LAST_TIME, self.steps)
+        times = torch.linspace(1, _LAST_TIME, self.steps, dtype=torch.float32, device="cpu")
         increments = self._increments(times, reversal.image)
         x = mean = reversal.start(reversal.image.sigma_max)
         if self.path:

@@ -134,7 +134,7 @@ class NoisyPosterior:
         """Cholesky factor of the whole system, ``[m, m]``."""
         shape = self.operator.observation_shape(self.field.height, self.field.width)
         A, S = self.operator, self._covariance
-        unit = torch.eye(prod(shape), dtype=torch.float64)
+        unit = torch.eye(prod(shape), dtype=torch.float64, device="cpu")
         rows = [A(S(A.adjoint(part.reshape(-1, *shape)))).flatten(1) for part in unit.split(256)]
         factor: Tensor = torch.linalg.cholesky(torch.cat(rows) + self.std**2 * unit)
         return factor
@@ -190,5 +190,5 @@ def is_small(operator: Linear, field: GaussianField) -> bool:
 
 def _wrapped(correlation: Tensor) -> Tensor:
     """Return correlations by distance on a ring, from those on a line."""
-    distance = torch.arange(len(correlation))
+    distance = torch.arange(len(correlation), device="cpu")
     return correlation[torch.minimum(distance, len(correlation) - distance)]

@@ -7,20 +7,31 @@ training as far as it is better than this: see `skill` in a record.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invbench.data.synthetic import GaussianField
-from invbench.errors import UnknownNameError
+from invbench.errors import InvalidRecordError, UnknownNameError
 from invbench.models.gaussian import GaussianPosterior
 from invbench.models.jpeg_cells import JpegPosterior
 from invbench.models.noisy_posterior import NoisyPosterior, is_tractable
-from invbench.operators import LinearBicubic, LinearGray, LinearMasking, PillowJpeg
+from invbench.operators import (
+    LinearBicubic,
+    LinearGray,
+    LinearMasking,
+    PillowJpeg,
+    VariedMasking,
+)
+from invbench.runs.typed_json import build, named, read_toml
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from torch import Tensor
+
     from invbench.models.method import Sampler
     from invbench.problems import Problem
 
@@ -66,8 +77,21 @@ class PhotographPrior:
 @cache
 def fitted_prior() -> PhotographPrior:
     """Return the prior with the shipped numbers."""
-    values: dict[str, Any] = tomllib.loads(_FILE.read_text())
-    return PhotographPrior(**values)
+    return read_prior(_FILE)
+
+
+def read_prior(path: Path) -> PhotographPrior:
+    """Read the numbers of a prior from a TOML file.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        InvalidRecordError: if it is damaged, or lacks a number.
+    """
+    try:
+        prior: PhotographPrior = build(PhotographPrior, read_toml(path))
+    except InvalidRecordError as error:
+        raise named(error, path) from error
+    return prior
 
 
 def has_reference(problem: Problem) -> bool:
@@ -77,6 +101,8 @@ def has_reference(problem: Problem) -> bool:
     """
     if isinstance(problem.operator, PillowJpeg):
         return problem.operator.subsampling == "4:2:0"
+    if isinstance(problem.operator, VariedMasking):
+        return True
     field = fitted_prior().field(*problem.size)
     return problem.linear is not None and is_tractable(problem.linear, field)
 
@@ -99,9 +125,23 @@ def reference_sampler(problem: Problem, prior: PhotographPrior | None = None) ->
     field, linear = (prior or fitted_prior()).field(*problem.size), problem.linear
     if isinstance(problem.operator, PillowJpeg) and problem.operator.subsampling == "4:2:0":
         return JpegPosterior(field, problem.operator.quality)
+    if isinstance(problem.operator, VariedMasking):
+        return partial(_fill, problem, field)
     if linear is None:
         raise UnknownNameError(f"no reference sampler for the operator {problem.operator.name}")
     if isinstance(linear, LinearBicubic | LinearGray) and not problem.noise:
         return GaussianPosterior(field, linear)
     exact = TINY if isinstance(linear, LinearMasking) else ROUNDING
     return NoisyPosterior(field, linear, problem.noise.std or exact)
+
+
+def _fill(
+    problem: Problem,
+    field: GaussianField,
+    observation: Tensor,
+    generators: Sequence[torch.Generator],
+) -> Tensor:
+    """Draw from the posterior of rows that hide pixels of their own, float32 in [0, 1]."""
+    masking = problem.at(observation).linear
+    assert masking is not None
+    return NoisyPosterior(field, masking, TINY)(observation[:, :3], generators)

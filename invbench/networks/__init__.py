@@ -14,6 +14,7 @@ from invbench.networks.patch_discriminator import (
     PatchDiscriminator,
 )
 from invbench.networks.patch_features import PatchProjector
+from invbench.networks.precision import narrow
 from invbench.networks.resnet import ResnetConfig, ResnetGenerator
 from invbench.networks.resnet_cat import ResnetCatConfig, ResnetCatGenerator
 from invbench.networks.simple_unet import SimpleUnet, SimpleUnetConfig
@@ -49,4 +50,5 @@ __all__ = [
     "initialize",
     "initialize_xavier",
     "lab_to_rgb",
+    "narrow",
 ]

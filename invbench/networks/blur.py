@@ -54,6 +54,6 @@ class BlurUp(nn.Module):
 
 def _outer(taps: list[float]) -> Tensor:
     """Return the filter ``[1, 1, K, K]`` of unit sum."""
-    row = torch.tensor(taps, dtype=torch.float32)
+    row = torch.tensor(taps, dtype=torch.float32, device="cpu")
     row = row / row.sum()
     return torch.outer(row, row)[None, None]

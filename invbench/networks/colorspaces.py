@@ -5,6 +5,9 @@ Values: RGB in [0, 1]; L in [0, 100], a and b in about [-128, 127]; all tensors 
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -55,9 +58,16 @@ def gray_to_lightness(gray: Tensor) -> Tensor:
 
 
 def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+    return _constant(values, like.dtype, like.device)[:, None, None]
 
 
 def _mix(matrix: tuple[tuple[float, ...], ...], images: Tensor) -> Tensor:
-    weights = torch.tensor(matrix, dtype=images.dtype, device=images.device)
+    weights = _constant(matrix, images.dtype, images.device)
     return torch.einsum("oc,...chw->...ohw", weights, images)
+
+
+@cache
+@torch.inference_mode(mode=False)  # kept, so also for callers that need gradients
+def _constant(values: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor that is copied to a device once, since copying makes the host wait."""
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -123,7 +123,8 @@ class Attention(nn.Module):
         flat = features.flatten(2)
         # Published weights keep the q, k and v of one head together
         qkv = self.qkv(self.norm(flat)).unflatten(1, (self.heads, 3, -1))
-        query, key, value = qkv.transpose(-1, -2).unbind(2)
+        # Fused kernels want each position's channels side by side
+        query, key, value = qkv.transpose(-1, -2).contiguous().unbind(2)
         mixed = functional.scaled_dot_product_attention(query, key, value)
         out: Tensor = flat + self.proj_out(mixed.transpose(-1, -2).flatten(1, 2))
         return out.view_as(features)

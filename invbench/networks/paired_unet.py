@@ -104,11 +104,12 @@ class Attention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map ``[N, channels, H, W]`` to the same shape."""
         normalized = self.GroupNorm_0(features)
+        # Fused kernels want one head's axis, and each position's channels side by side
         query, key, value = (
-            part(normalized).flatten(2).transpose(1, 2)
+            part(normalized).flatten(2).transpose(1, 2).contiguous()[:, None]
             for part in (self.NIN_0, self.NIN_1, self.NIN_2)
         )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        mixed = functional.scaled_dot_product_attention(query, key, value)[:, 0]
         out: Tensor = features + self.NIN_3(mixed.transpose(1, 2).reshape_as(features))
         return out
 

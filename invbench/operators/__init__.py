@@ -17,6 +17,7 @@ from invbench.operators.linear import LinearBicubic, LinearGray, mirrored_bicubi
 from invbench.operators.masks import LinearMasking, Masking
 from invbench.operators.resize import PillowBicubic, bicubic_matrix, resize_bicubic
 from invbench.operators.svd import SVD, Factors, PixelSVD, SeparableSVD
+from invbench.operators.varied_masks import VariedMasking
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +56,23 @@ class Linear(Operator, Protocol):
         """Decompose into singular values; None where no fast decomposition is known."""
 
 
+class Varied(Operator, Protocol):
+    """A forward process that differs from image to image.
+
+    Its observations say in what, so that a sampler can know it, too, as by a mask for a last
+    channel.
+    """
+
+    def observe(self, image: Tensor, image_id: str) -> Tensor:
+        """Return the observation of the image ``[3, H, W]`` that has an id."""
+
+    def at(self, observations: Tensor) -> tuple[Operator, Linear | None]:
+        """Return the forward process of observations, row by row, and its linear twin.
+
+        What it makes of images are the observations' first channels.
+        """
+
+
 __all__ = [
     "SVD",
     "CircularBlur",
@@ -75,6 +93,8 @@ __all__ = [
     "PixelSVD",
     "SeparableSVD",
     "Unrounded",
+    "Varied",
+    "VariedMasking",
     "bicubic_matrix",
     "grayscale",
     "jpeg_roundtrip",

@@ -24,7 +24,7 @@ class PermutedSVD:
         self._seen, hidden = flat.nonzero()[:, 0], (~flat).nonzero()[:, 0]
         self._order = torch.cat([self._seen, hidden])
         self._places = self._order.argsort()
-        self.singular_values = torch.ones(len(self._seen), dtype=torch.float64)
+        self.singular_values = torch.ones(len(self._seen), dtype=torch.float64, device="cpu")
 
     def u_transpose(self, observations: Tensor) -> Tensor:
         """Map observations ``[B, C, H, W]`` to coefficients ``[B, m]``."""

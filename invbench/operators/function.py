@@ -47,7 +47,9 @@ class LinearFunction:
             InvalidImagesError: if it returns no batch of images, or is not linear.
         """
         source = torch.Generator().manual_seed(0)
-        one, other = torch.rand(2, 1, 3, self.height, self.width, generator=source)
+        one, other = torch.rand(
+            2, 1, 3, self.height, self.width, generator=source, dtype=torch.float32, device="cpu"
+        )
         seen = self.function(one)
         right = isinstance(seen, torch.Tensor) and seen.ndim == 4 and len(seen) == 1
         if not (right and seen.numel()):
@@ -71,7 +73,9 @@ class LinearFunction:
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image."""
-        _, channels, *size = self.function(torch.zeros(1, 3, height, width)).shape
+        _, channels, *size = self.function(
+            torch.zeros(1, 3, height, width, dtype=torch.float32, device="cpu")
+        ).shape
         return channels, size[0], size[1]
 
     @cached_property

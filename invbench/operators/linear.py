@@ -206,7 +206,13 @@ class LinearGray:
         return PixelSVD(Factors.of(np.array([self.weights])), self.height, self.width)
 
     def _column(self, like: Tensor) -> Tensor:
-        return torch.tensor(self.weights, dtype=like.dtype, device=like.device)[:, None, None]
+        return _column(self.weights, like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _column(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):  # kept, so also for callers that need gradients
+        return torch.tensor(weights, dtype=dtype, device=device)[:, None, None]
 
 
 def _check_size(tensor: Tensor, height: int, width: int) -> None:

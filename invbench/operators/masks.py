@@ -1,4 +1,4 @@
-"""Masks: pixels that an observation shows, the same for all images; the others are 0."""
+"""Masks: pixels that an observation shows; the others are 0."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Box:
 
     def shown(self, height: int, width: int) -> Tensor:
         """Return which pixels are shown, bool ``[H, W]``."""
-        shown = torch.ones(height, width, dtype=torch.bool)
+        shown = torch.ones(height, width, dtype=torch.bool, device="cpu")
         tall, wide = int(self.side * height), int(self.side * width)
         top, left = (height - tall) // 2, (width - wide) // 2
         shown[top : top + tall, left : left + wide] = False
@@ -61,8 +61,8 @@ class Scattered:
     def shown(self, height: int, width: int) -> Tensor:
         """Return which pixels are shown, bool ``[H, W]``."""
         source = generator(text_seed(f"mask/{self.seed}/{height}x{width}"))
-        order = torch.randperm(height * width, generator=source)
-        shown = torch.ones(height * width, dtype=torch.bool)
+        order = torch.randperm(height * width, generator=source, device="cpu")
+        shown = torch.ones(height * width, dtype=torch.bool, device="cpu")
         shown[order[: int(self.share * height * width)]] = False
         return shown.reshape(height, width)
 
@@ -75,10 +75,27 @@ class Everything:
 
     def shown(self, height: int, width: int) -> Tensor:
         """Return which pixels are shown, bool ``[H, W]``."""
-        return torch.ones(height, width, dtype=torch.bool)
+        return torch.ones(height, width, dtype=torch.bool, device="cpu")
 
 
-Mask = Box | Scattered | Everything
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Hides what a mask hides that was read from observations.
+
+    Attributes:
+        pixels: those shown, bool ``[..., 1, H, W]``; one mask a row.
+    """
+
+    pixels: Tensor
+
+    name: ClassVar[str] = "given"
+
+    def shown(self, height: int, width: int) -> Tensor:
+        """Return which pixels are shown, bool ``[..., 1, H, W]``."""
+        return self.pixels.expand(*self.pixels.shape[:-2], height, width)
+
+
+Mask = Box | Scattered | Everything | Given
 
 
 @dataclass(frozen=True)
@@ -105,7 +122,7 @@ class Masking:
 
     def measured(self, height: int, width: int) -> Tensor:
         """Return which values of an observation were measured, bool ``[3, H, W]``."""
-        return self.mask.shown(height, width).expand(3, -1, -1)
+        return _in_colours(self.mask.shown(height, width))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map images ``[..., 3, H, W]`` in [0, 1] to observations of the same shape.
@@ -146,7 +163,7 @@ class LinearMasking:
 
     def measured(self, height: int, width: int) -> Tensor:
         """Return which values of an observation were measured, bool ``[3, H, W]``."""
-        return self.mask.shown(height, width).expand(3, -1, -1)
+        return _in_colours(self.mask.shown(height, width))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map images ``[..., 3, H, W]`` to observations of the same shape.
@@ -169,14 +186,20 @@ class LinearMasking:
         """Map observations to the shortest images that have them: hidden pixels are 0."""
         return self(observations)
 
-    def svd(self) -> PermutedSVD:
-        """Decompose into singular values, all of them 1."""
-        return PermutedSVD(self.measured(self.height, self.width))
+    def svd(self) -> PermutedSVD | None:
+        """Decompose into singular values, all 1; None if every row has a mask of its own."""
+        measured = self.measured(self.height, self.width)
+        return PermutedSVD(measured) if measured.ndim == 3 else None
 
 
 def _check_share(share: float) -> None:
     if not 0 < share < 1:
         raise UnknownNameError(f"a share of {share}; choose a number between 0 and 1")
+
+
+def _in_colours(shown: Tensor) -> Tensor:
+    """Let the channels of an image share a mask, ``[H, W]`` or ``[..., 1, H, W]``."""
+    return shown.expand(*shown.shape[:-3], 3, *shown.shape[-2:])
 
 
 def _weights(mask: Mask, like: Tensor) -> Tensor:

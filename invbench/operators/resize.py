@@ -181,7 +181,9 @@ def _split(weights: np.ndarray, bits: int) -> np.ndarray:
 class PillowBicubic:
     """Bicubic shrinking as a forward process: round to 8 bits, resize as Pillow, scale to [0, 1].
 
-    Sizes that the factor does not divide are rounded down, as ``int(size / factor)``.
+    Sizes that the factor does not divide are rounded down, as ``int(size / factor)``. The order of
+    the passes is that of Pillow 13, see `resize_bicubic`; records say so, and those that were made
+    by another rule do not compare.
 
     Attributes:
         factor: how many times smaller the observation is.
@@ -191,6 +193,7 @@ class PillowBicubic:
 
     name: ClassVar[str] = "bicubic-pillow"
     version: ClassVar[str] = "1"
+    rule: ClassVar[str] = "Pillow 13"  # of the passes' order, whatever Pillow is installed
 
     def __post_init__(self) -> None:
         if not (isinstance(self.factor, int) and self.factor >= 1):
@@ -198,7 +201,8 @@ class PillowBicubic:
 
     def identity(self) -> dict[str, Any]:
         """Return what observations depend on, for the record."""
-        return {"name": self.name, "version": self.version, "params": asdict(self)}
+        stated = {"name": self.name, "version": self.version, "rule": self.rule}
+        return stated | {"params": asdict(self)}
 
     def observation_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the observation of a ``height x width`` image.

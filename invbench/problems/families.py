@@ -22,6 +22,7 @@ from invbench.operators import (
     PillowGray,
     PillowJpeg,
     Unrounded,
+    VariedMasking,
 )
 from invbench.operators.blur import Gaussian, Motion
 from invbench.operators.masks import Box, Everything, Scattered
@@ -102,6 +103,11 @@ FAMILIES = (
         name="inpaint-random50",
         asks="fill half of the pixels, scattered",
         make=lambda _: _masking(Scattered(0.5)),
+    ),
+    Family(
+        name="inpaint-varied50",
+        asks="the same, others in each image; a fourth channel shows which (1: not hidden)",
+        make=lambda _: (VariedMasking(0.5), None),
     ),
     Family(
         name="deblur-gaussian",

@@ -56,5 +56,5 @@ class Noise:
         if not self:
             return observation
         source = generator(text_seed(f"noise/{task}/{image_id}"))
-        normal = torch.randn(observation.shape, generator=source)
+        normal = torch.randn(observation.shape, generator=source, dtype=torch.float32, device="cpu")
         return observation + self.std * normal.to(observation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -42,7 +42,7 @@ class Problem:
         operator: the exact forward process, by which samples are judged. Observations of it are
             rounded to 8 bits where the task says so; it has no useful gradient there.
         linear: its differentiable linear twin, with ``adjoint``, ``pinv`` and ``svd``; None where
-            there is none, as for JPEG.
+            there is none, as for JPEG, or where it differs from image to image, see `at`.
         noise: on the observation, in units of [0, 1].
         observation_shape: channels, height and width of one observation.
         denoiser: the exact denoiser of the images' law, ``denoiser(noisy, std)``; None for
@@ -64,11 +64,35 @@ class Problem:
             image: of the problem's size.
             image_id: decides on the noise.
         """
-        seen = self.operator(image)
+        varied = getattr(self.operator, "observe", None)
+        seen: Tensor = varied(image, image_id) if varied else self.operator(image)
         if not self.noise:
             return seen
         noisy = self.noise.add(seen, task=self.name, image_id=image_id)
         return noisy.where(self.measured().to(seen.device), seen)
+
+    def at(self, observations: Tensor) -> Problem:
+        """Return the problem that observations pose, whose operator and twin are known.
+
+        It is the problem itself unless the forward process differs from image to image, as masks
+        may. Then operator and twin are those of the observations, row by row, and what they make
+        of images are an observation's first channels.
+
+        Args:
+            observations: ``[..., c, h, w]``, as samplers get them.
+
+        Example:
+            >>> from invbench.problems import find_task
+            >>> problem = find_task("inpaint-varied50").problem((2, 2))
+            >>> seen = problem.observe(torch.ones(3, 2, 2), "alps")
+            >>> bool((problem.at(seen).operator(torch.ones(3, 2, 2)) == seen[:3]).all())
+            True
+        """
+        at = getattr(self.operator, "at", None)
+        if at is None:
+            return self
+        operator, linear = at(observations)
+        return replace(self, operator=operator, linear=linear)
 
     def measured(self) -> Tensor:
         """Return which values of an observation were measured, bool ``[c, h, w]``.
@@ -77,4 +101,8 @@ class Problem:
         """
         ask = getattr(self.operator, "measured", None)
         found: Tensor | None = ask(*self.size) if ask else None
-        return torch.ones(self.observation_shape, dtype=torch.bool) if found is None else found
+        return (
+            torch.ones(self.observation_shape, dtype=torch.bool, device="cpu")
+            if found is None
+            else found
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from invbench.errors import UnknownNameError
+from invbench.errors import InvalidOptionError, UnknownNameError
 from invbench.operators import LinearBicubic, LinearGray, PillowBicubic, PillowGray, PillowJpeg
 from invbench.problems.noise import Noise
 from invbench.problems.problem import Problem
@@ -24,7 +24,8 @@ class Task:
     Attributes:
         name: id used in case ids and file names.
         version: changes whenever results stop being comparable.
-        operator: the exact forward process.
+        operator: the exact forward process; if it differs from image to image, an
+            `operators.Varied`.
         linear: gives the operator's differentiable linear twin for a height and a width; None if
             there is none.
         noise: on the observation.
@@ -41,6 +42,13 @@ class Task:
     size: int | None = None
     source: str | None = None
     source_sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise and hasattr(self.operator, "at"):
+            raise InvalidOptionError(
+                f"{self.name}: a forward process that differs from image to image takes no noise; "
+                "leave the noise out"
+            )
 
     def problem(self, size: tuple[int, int]) -> Problem:
         """Return the problem for images of a height and width.

@@ -126,14 +126,14 @@ def draw_uncertainty(
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(methods), n_images, squeeze=False)
     for row, (name, images) in zip(axes, methods.items(), strict=True):
-        row[0].set_ylabel(name)
+        row[0].set_ylabel(name, parse_math=False)
         for axis, mean, size in zip(row, images.mean, images.size, strict=True):
             own = float(np.percentile(size.mean(axis=0), PERCENTILE))
             axis.imshow(highlight(mean, size, scale if scaling == "common" else own))
             axis.set(xticks=[], yticks=[])
     for axis, image_id in zip(axes[0], image_ids, strict=False):
-        axis.set_title(image_id, fontsize="small")
-    figure.suptitle(title)
+        axis.set_title(image_id, fontsize="small", parse_math=False)
+    figure.suptitle(title, parse_math=False)
     figure.supxlabel(scale_note(scale if scaling == "common" else None), fontsize="small")
     with atomic_write(path) as stream:
         figure.savefig(stream, dpi=150, format=path.suffix.removeprefix("."))

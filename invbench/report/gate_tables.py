@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from invbench.escaping import markdown
 from invbench.gate import Verdict
 from invbench.gate.verdicts import OPEN
+from invbench.report.markdown import markdown_table
 from invbench.report.tables import align
 
 if TYPE_CHECKING:
@@ -52,8 +54,8 @@ def gate_markdown(report: GateReport) -> str:
     tables = [_markdown([GATE_HEADINGS, *map(_row, report.rows)])]
     if report.speeds:
         tables.append(_markdown([SPEED_CHANGE_HEADINGS, *map(_speed, report.speeds)]))
-    points = "\n".join(f"- {line}" for line in conclusions(report))
-    return "\n\n".join([f"## Gate: {outcome(report)}", points, *tables]) + "\n"
+    points = "\n".join(f"- {markdown(line)}" for line in conclusions(report))
+    return "\n\n".join([f"## Gate: {markdown(outcome(report))}", points, *tables]) + "\n"
 
 
 def conclusions(report: GateReport) -> list[str]:
@@ -202,6 +204,4 @@ def _listed(what: str, names: Iterable[str]) -> list[str]:
 
 
 def _markdown(rows: Sequence[tuple[str, ...]]) -> str:
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    rule = "|" + "---|" * 2 + "---:|" * (len(rows[0]) - 3) + "---|"
-    return "\n".join([head, rule, *body])
+    return markdown_table(rows, "|" + "---|" * 2 + "---:|" * (len(rows[0]) - 3) + "---|")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import tomllib
+from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.errors import InvalidRecordError
+from invbench.escaping import markdown
 from invbench.report.agreement import LEAST, agreement
 from invbench.report.claims import RANDOM_LPIPS, check_claims, lpips_of, our_score
+from invbench.report.markdown import markdown_row
+from invbench.runs.typed_json import build, named, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from invbench.report.agreement import Agreement
@@ -48,6 +51,21 @@ class PaperTable:
         return self.values.get(f"{model}-{task}", {}).get(score)
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What a table begins with."""
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The values of a table."""
+
+    cases: Mapping[str, Mapping[str, Any]]
+
+
 def read_paper(path: Path) -> PaperTable:
     """Read the study's values from a TOML file, see ``fixtures/paper_table1.toml``.
 
@@ -56,15 +74,14 @@ def read_paper(path: Path) -> PaperTable:
         InvalidRecordError: if it is not TOML, names an unknown case or score, a value is no
             number, or a case has no source.
     """
-    if not path.is_file():
-        raise MissingDataError(f"{path}: no such table")
+    content = read_toml(path)
     try:
-        content = tomllib.loads(path.read_text())
-        models, tasks = tuple(content.pop("models")), tuple(content.pop("tasks"))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidRecordError(f"{path}: not TOML ({error})") from error
-    except KeyError as error:
-        raise InvalidRecordError(f"{path}: {error} is not there") from error
+        head: _Head = build(_Head, content)
+        models, tasks = head.models, head.tasks
+        content = {name: value for name, value in content.items() if name not in vars(head)}
+        build(_Table, {"cases": content})
+    except InvalidRecordError as error:
+        raise named(error, path) from error
     known = {f"{model}-{task}" for model in models for task in tasks}
     for case, values in content.items():
         if case not in known:
@@ -89,11 +106,11 @@ def read_paper(path: Path) -> PaperTable:
 def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[str]:
     """Lay out, for each task, all models with our scores beside the study's, in Markdown.
 
-    Below each table stand the rank correlations of the two, for each score that enough methods
-    have in both, and whether the study's claims hold here. DDRM counts for itself: correlations
-    are also told without it and, where a run has it, with `PUBLISHED` in its place. LPIPS has the
-    name that it was scored
-    under; one of random weights is shown, and not correlated with the study's.
+    Models that the study does not have stand below its own. Below each table stand the rank
+    correlations of the two, for each score that enough methods have in both, and whether the
+    study's claims hold here. DDRM counts for itself: correlations are also told without it and,
+    where a run has it, with `PUBLISHED` in its place. LPIPS has the name that it was scored under;
+    one of random weights is shown, and not correlated with the study's.
 
     Args:
         records: of one run, by case id.
@@ -102,7 +119,7 @@ def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[s
     measured = {name: record for name, record in records.items() if record.validity}
     lines: list[str] = []
     for task in paper.tasks:
-        lines += [f"## {task}", "", *_table(measured, paper, task), ""]
+        lines += [f"## {markdown(task)}", "", *_table(measured, paper, task), ""]
         lines += [*_agreements(measured, paper, task), ""]
         lines += [*_claims(check_claims(measured, task)), ""]
     return lines
@@ -112,19 +129,30 @@ def _table(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> 
     headings = ["model"]
     for score in DIGITS:
         headings += [_heading(measured, score), f"{score} (paper)"]
-    yield _row([*headings, "width", "coverage", "ideal"])
-    yield _row(["---", *["---:"] * (len(headings) + 2)])
-    published = [PUBLISHED] if f"{PUBLISHED}-{task}" in measured else []
-    for model in (*paper.models, *published):
+    yield markdown_row([*headings, "width", "coverage", "ideal"])
+    yield f"| --- |{' ---: |' * (len(headings) + 2)}"
+    for model in (*paper.models, *_others(measured, paper, task)):
         record = measured.get(f"{model}-{task}")
         cells = [model]
         method = APART if model == PUBLISHED else model
         for score, digits in DIGITS.items():
             cells.append(_number(our_score(record, score), digits))
-            cells.append(_number(paper.value(method, task, score), digits, missing="absent"))
+            missing = "absent" if method in paper.models else "-"
+            cells.append(_number(paper.value(method, task, score), digits, missing=missing))
         ideal = record.interval.ideal_coverage if record and record.interval else None
         shown = (our_score(record, "width"), our_score(record, "coverage"), ideal)
-        yield _row([*cells, *(_number(value, 3) for value in shown)])
+        yield markdown_row([*cells, *(_number(value, 3) for value in shown)])
+
+
+def _others(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> list[str]:
+    """Return the models of a task that the study does not have, but for the reference."""
+    published = [PUBLISHED] if f"{PUBLISHED}-{task}" in measured else []
+    known = (*paper.models, PUBLISHED, "reference")
+    names = {
+        case: record.identity.get("model", {}).get("name") for case, record in measured.items()
+    }
+    others = [name for case, name in names.items() if case == f"{name}-{task}"]
+    return published + [name for name in others if name not in known]
 
 
 def _heading(measured: Mapping[str, CaseRecord], score: str) -> str:
@@ -141,7 +169,7 @@ def _agreements(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str
     for score in DIGITS:
         names = {model: model for model in paper.models}
         told = _correlation(measured, paper, task, score, names)
-        yield f"- {_heading(measured, score)}: {told}"
+        yield f"- {markdown(_heading(measured, score))}: {told}"
         if f"{APART}-{task}" not in measured or not told.startswith("Spearman"):
             continue
         others = {model: model for model in paper.models if model != APART}
@@ -217,10 +245,6 @@ def _claims(findings: Sequence[Finding]) -> Iterator[str]:
             numbers = f": {finding.ahead:.4g} {is_or_not} {finding.behind:.4g}"
         mark = {"holds": "x", "does not hold": " ", "not measured": "-"}[finding.verdict]
         yield f"- [{mark}] {claim.text}, in its {claim.source}; {finding.verdict}{numbers}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _number(value: float | None, digits: int, *, missing: str = "-") -> str:

@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from invbench.escaping import csv_cell
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,11 +22,11 @@ def csv_report(records: Sequence[CaseRecord]) -> str:
     rows = [numbers_of(record) for record in records]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, ["case", "status", *columns, "reason"], lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(csv_cell, ["case", "status", *columns, "reason"]))
     for record, row in zip(records, rows, strict=True):
-        about = {"case": record.case_id, "status": record.status, "reason": record.reason}
-        writer.writerow(about | row)
+        numbers = [row.get(name) for name in columns]
+        writer.writerow(map(csv_cell, [record.case_id, record.status, *numbers, record.reason]))
     return stream.getvalue()
 
 

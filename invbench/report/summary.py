@@ -151,7 +151,7 @@ def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     environment = run.get("environment", {})
     gpu, cpu = environment.get("gpu") or {}, environment.get("cpu") or {}
     git, packages = environment.get("git") or {}, environment.get("packages") or {}
-    commit = git.get("commit", "") + (" with uncommitted changes" if git.get("dirty") else "")
+    commit = f"{git.get('commit', '')}{' with uncommitted changes' if git.get('dirty') else ''}"
     found = {
         "created": run.get("created"),
         "profile": run.get("profile"),

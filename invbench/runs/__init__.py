@@ -16,6 +16,7 @@ from invbench.runs.measurements import (
     WorldRecord,
 )
 from invbench.runs.merging import conflicts, merge
+from invbench.runs.pictures import MAPS, Picture
 from invbench.runs.plain_json import finite
 from invbench.runs.records import (
     MEASURED,
@@ -34,6 +35,7 @@ from invbench.runs.typed_json import build
 from invbench.runs.validation import validate
 
 __all__ = [
+    "MAPS",
     "MEASURED",
     "NOTICEABLE",
     "Breach",
@@ -43,6 +45,7 @@ __all__ = [
     "IntervalRecord",
     "MetricRecord",
     "NoiseFitRecord",
+    "Picture",
     "RunRecord",
     "RunStore",
     "SkillRecord",

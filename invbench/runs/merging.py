@@ -9,7 +9,7 @@ from invbench.errors import ConflictingRunsError, MissingDataError
 from invbench.runs.plain_json import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from invbench.runs.records import CaseRecord
     from invbench.runs.store import RunStore
@@ -31,6 +31,40 @@ def conflicts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         ['profile']
     """
     return differences(_conditions(one), _conditions(other))
+
+
+def disagreements(records: Iterable[CaseRecord]) -> dict[str, str]:
+    """Say by case what its record was measured with that the first record of the run was not.
+
+    Seeds and precision are the same for all cases of a run; a task and its metrics are for all of
+    the task's, as what fits the noise depends on the noise.
+    Samples that were drawn elsewhere have none of the first two, and may be of fewer images.
+    """
+    found: dict[str, str] = {}
+    shared: dict[str, tuple[Any, str]] = {}
+    for record in records:
+        for name, value in _shared(record).items():
+            held, first = shared.setdefault(name, (value, record.case_id))
+            if differences(held, value):
+                found.setdefault(record.case_id, f"measured with another {name} than {first}")
+    return found
+
+
+def _shared(record: CaseRecord) -> dict[str, Any]:
+    """Return what all cases of a run have in common, as far as they have it."""
+    if not record.validity:
+        return {}
+    identity = record.identity
+    task, sampling = dict(identity["task"]), identity.get("sampling") or {}
+    data = task.pop("dataset", None)
+    metrics = identity.get("metrics", {})
+    found = {f"metric {name} of {task['name']}": how for name, how in metrics.items()}
+    found |= {name: sampling[name] for name in ("seed", "seed_scheme", "dtype") if name in sampling}
+    found[f"task {task['name']}"] = task
+    if "seed" in sampling:
+        found[f"data set of {task['name']}"] = data
+        found["n_samples"] = sampling.get("n_samples")
+    return found
 
 
 def merge(stores: Sequence[RunStore], into: RunStore) -> int:
@@ -59,19 +93,23 @@ def merge(stores: Sequence[RunStore], into: RunStore) -> int:
     chosen = _choose(stores)
     if not chosen:
         raise MissingDataError(f"no case in {', '.join(str(store.folder) for store in stores)}")
-    into.begin()
-    for record, store in chosen.values():
-        into.write_case(record, store.read_scores(record.case_id) if record.validity else None)
-    into.write_run(
-        facts[0]
-        | {
-            "run_id": into.folder.name,
-            "selected_cases": _union(facts, "selected_cases"),
-            "expected_cases": _union(facts, "expected_cases"),
-            "shard": None,
-            "merged_from": [run["run_id"] for run in facts],
-        }
-    )
+    for case_id, mixed in disagreements(record for record, _ in chosen.values()).items():
+        raise ConflictingRunsError(f"{case_id}: {mixed}; such runs do not become one")
+    with into.begin() as claim:
+        for record, store in chosen.values():
+            into.write_pictures(record.case_id, store.read_pictures(record.case_id))
+            into.write_case(record, store.read_scores(record.case_id) if record.validity else None)
+        into.write_run(
+            facts[0]
+            | {
+                "run_id": into.run_id,
+                "selected_cases": _union(facts, "selected_cases"),
+                "expected_cases": _union(facts, "expected_cases"),
+                "shard": None,
+                "merged_from": [run["run_id"] for run in facts],
+            }
+        )
+        claim.check()
     return len(chosen)
 
 

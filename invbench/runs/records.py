@@ -23,6 +23,7 @@ from invbench.runs.measurements import (  # noqa: TC001  readers ask for the typ
     WorldRecord,
 )
 from invbench.runs.plain_json import canonical_json, finite
+from invbench.runs.relied import Environment, Identity, IntervalScores
 from invbench.runs.typed_json import build, parse
 
 CASE_SCHEMA = "invbench.case/2"
@@ -192,20 +193,53 @@ def from_json(text: str) -> CaseRecord:
     Raises:
         InvalidRecordError: if it is not JSON, of another schema, incomplete or inconsistent.
     """
-    raw = of_schema(text, CASE_SCHEMA)
+    return from_parsed(parse(text))
+
+
+def from_parsed(raw: Any) -> CaseRecord:
+    """Build a record from parsed JSON, as `from_json` does from text."""
+    raw = of_schema(raw, CASE_SCHEMA)
     record: CaseRecord = build(CaseRecord, raw)
+    build(Identity, record.identity, "identity")
+    if record.interval:
+        build(IntervalScores, {"scores": dict(record.interval.scores)}, "interval")
     if raw.get("key") != record.key:
         raise InvalidRecordError("the key is not that of the identity; the record was edited")
+    _require_one_an_image(record)
     return record
 
 
-def of_schema(text: str, schema: str) -> dict[str, Any]:
-    """Read strict JSON that says it follows a schema.
+def _require_one_an_image(record: CaseRecord) -> None:
+    """Refuse a record whose lists of one number an image differ in length."""
+    metrics = {**record.validity, **record.target, **record.spread}
+    data = record.identity["task"].get("dataset") or {}
+    lengths = {name: len(metric.per_image) for name, metric in metrics.items()}
+    lengths |= {f"n_images of {name}": metric.n_images for name, metric in metrics.items()}
+    lengths |= {name: len(data[name]) for name in ("image_ids", "groups") if name in data}
+    if record.interval:
+        lengths["coverage"] = len(record.interval.coverage_per_image)
+    if record.validity and not (len(set(lengths.values())) == 1 and min(lengths.values()) > 0):
+        counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InvalidRecordError(f"not one number for each image: {counts}")
+
+
+def read_facts(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a ``run.json`` says, once every value is of its type.
 
     Raises:
-        InvalidRecordError: if it is not JSON, or of another schema.
+        InvalidRecordError: naming the place of one that is not.
     """
-    raw = parse(text)
+    build(RunRecord, raw)
+    build(Environment, raw["environment"], "environment")
+    return dict(raw)
+
+
+def of_schema(raw: Any, schema: str) -> dict[str, Any]:
+    """Return parsed JSON that says it follows a schema.
+
+    Raises:
+        InvalidRecordError: if it is of another schema, or none.
+    """
     found = raw.get("schema") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or found != schema:
         raise InvalidRecordError(f"not of schema {schema} but of {found}; measure it again")

@@ -5,38 +5,41 @@
     <run>/run.json            what was asked for, and the environment
     <run>/cases/<case>.json   a record; its existence means that the case is done
     <run>/scores/<case>.npz   the scores behind it
+    <run>/pictures/<case>/    what the first images look like
     <run>/timing.json         speed measured in fresh processes, if it was
 """
 
 from __future__ import annotations
 
 import json
-import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
-from invbench.files import atomic_write
+from invbench.files import atomic_write, claim_folder, read_bytes, read_npz
+from invbench.runs.pictures import Picture, read_picture, write_picture
 from invbench.runs.plain_json import differences, finite
 from invbench.runs.records import (
     RUN_SCHEMA,
     CaseRecord,
-    from_json,
+    from_parsed,
     of_schema,
+    read_facts,
     to_json,
 )
 from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
-from invbench.runs.typed_json import build
+from invbench.runs.typed_json import build, named, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from invbench.files import Claim
 
 PROBE_BYTES = 1 << 16  # what a disk must have room for before a run begins
 
@@ -47,25 +50,34 @@ class RunStore:
 
     folder: Path
 
-    def begin(self, *, resume: bool = False, fresh: bool = False) -> None:
-        """Make the folder ready for a run before anything is measured.
+    @property
+    def run_id(self) -> str:
+        """The folder's name, also where it was given as ``.``."""
+        return self.folder.resolve().name
+
+    def begin(self, *, resume: bool = False, fresh: bool = False, remedy: str = "") -> Claim:
+        """Claim the folder and make it ready for a run, before anything is measured.
 
         Files that a killed process left half written are removed. Files that no store wrote stay.
 
         Args:
             resume: keep the records that are there.
             fresh: delete the records that are there.
+            remedy: what else than another folder the user may ask for, to say in the error.
+
+        Returns:
+            The claim; others are kept out until it is dropped.
 
         Raises:
-            ExistingRunError: if there are records and neither is chosen.
+            ExistingRunError: if there are records and neither is chosen, or another process is
+                writing to the folder.
             StorageError: if the folder cannot be written to.
         """
+        claim = claim_folder(self.folder)
         stored = [path for path in self._files() if path.is_file()]
         if stored and not (resume or fresh):
             raise ExistingRunError(
-                f"{self.folder}: holds {len(stored)} files of a run; name another folder, delete "
-                "the run with --fresh (in pytest --invbench-fresh), or continue it there with "
-                "--invbench-resume"
+                f"{self.folder}: holds {len(stored)} files of a run; name another folder{remedy}"
             )
         for folder in (self.folder, self.folder / "cases", self.folder / "scores"):
             probe = folder / ".probe"
@@ -74,9 +86,12 @@ class RunStore:
             with suppress(OSError):
                 for path in (probe, *folder.glob(".*.part")):
                     path.unlink(missing_ok=True)
+        for path in self.folder.glob("pictures/*/.*.part"):
+            path.unlink(missing_ok=True)
         if fresh:
             for path in stored:
                 path.unlink(missing_ok=True)
+        return claim
 
     def write_run(self, facts: Mapping[str, Any]) -> None:
         """Write ``run.json``.
@@ -98,7 +113,10 @@ class RunStore:
         path = self.folder / "run.json"
         if not path.is_file():
             raise MissingDataError(f"{self.folder}: not a run, there is no run.json")
-        return _read(path, RUN_SCHEMA)
+        try:
+            return read_facts(of_schema(read_json(path), RUN_SCHEMA))
+        except InvalidRecordError as error:
+            raise named(error, path) from error
 
     def write_timing(self, record: TimingRecord) -> None:
         """Write ``timing.json``.
@@ -118,11 +136,10 @@ class RunStore:
         path = self.folder / "timing.json"
         if not path.is_file():
             return None
-        raw = _read(path, TIMING_SCHEMA)
         try:
-            record: TimingRecord = build(TimingRecord, raw)
+            record: TimingRecord = build(TimingRecord, of_schema(read_json(path), TIMING_SCHEMA))
         except InvalidRecordError as error:
-            raise InvalidRecordError(f"{path}: {error}") from error
+            raise named(error, path) from error
         return record
 
     def write_case(
@@ -146,12 +163,12 @@ class RunStore:
             InvalidRecordError: if the record is damaged.
         """
         path = self._case(case_id)
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            return from_json(path.read_text())
-        except (InvalidRecordError, UnicodeDecodeError) as error:
-            raise InvalidRecordError(f"{path}: {error}") from error
+            return from_parsed(read_json(path))
+        except InvalidRecordError as error:
+            raise named(error, path) from error
 
     def read_whole_case(
         self, case_id: str, identity: Mapping[str, Any] | None = None
@@ -187,13 +204,33 @@ class RunStore:
             InvalidRecordError: if the file is damaged.
         """
         path = self._scores(case_id)
-        if not path.is_file():
-            raise MissingDataError(f"{path}: no scores for {case_id}")
+        content = read_bytes(path, InvalidRecordError, hint=f", no scores for {case_id}")
         try:
-            with path.open("rb") as stream, np.load(stream) as arrays:  # closed if it is damaged
-                return dict(arrays)
-        except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
-            raise InvalidRecordError(f"{path}: damaged ({error})") from error
+            arrays = read_npz(content)
+        except ValueError as error:
+            raise InvalidRecordError(f"{path}: damaged ({error}); measure it again") from error
+        if wrong := [name for name, a in arrays.items() if a.dtype.kind != "f" or not a.ndim]:
+            raise InvalidRecordError(f"{path}: {wrong[0]} holds no list of numbers")
+        return arrays
+
+    def write_pictures(self, case_id: str, pictures: Sequence[Picture]) -> None:
+        """Write what a case's first images look like, in place of what was kept of them.
+
+        Raises:
+            StorageError: if they cannot be written.
+        """
+        for number, picture in enumerate(pictures):
+            write_picture(self._pictures(case_id) / f"{number}.png", picture)
+        for path in self._picture_files(case_id)[len(pictures) :]:
+            path.unlink(missing_ok=True)
+
+    def read_pictures(self, case_id: str) -> list[Picture]:
+        """Read what was kept of a case's first images; nothing, if nothing was.
+
+        Raises:
+            InvalidRecordError: if a picture is damaged.
+        """
+        return [read_picture(path) for path in self._picture_files(case_id)]
 
     def case_ids(self) -> list[str]:
         """Return the ids of the cases that are done, sorted."""
@@ -209,7 +246,7 @@ class RunStore:
         for name, metric in record.validity.items():
             if name not in scores:
                 raise InvalidRecordError(f"{path}: no scores of {name}")
-            means = _means(scores[name], scores.get("sample_counts"))
+            means = _means(path, scores[name], scores.get("sample_counts"))
             stated = np.array(metric.per_image, dtype=np.float64)  # None becomes NaN
             if means.shape != stated.shape or not np.allclose(
                 np.where(np.isfinite(means), means, np.nan), stated, rtol=1e-9, equal_nan=True
@@ -222,26 +259,32 @@ class RunStore:
             self.folder / "timing.json",
             *(self.folder / "cases").glob("*.json"),
             *(self.folder / "scores").glob("*.npz"),
+            *(self.folder / "pictures").glob("*/*.png"),
         ]
 
     def _case(self, case_id: str) -> Path:
         return self.folder / "cases" / f"{case_id}.json"
 
+    def _pictures(self, case_id: str) -> Path:
+        return self.folder / "pictures" / case_id
+
+    def _picture_files(self, case_id: str) -> list[Path]:
+        files = [path for path in self._pictures(case_id).glob("*.png") if path.stem.isdecimal()]
+        return sorted(files, key=lambda path: int(path.stem))
+
     def _scores(self, case_id: str) -> Path:
         return self.folder / "scores" / f"{case_id}.npz"
 
 
-def _means(scores: NDArray[np.float64], counts: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def _means(
+    path: Path, scores: NDArray[np.float64], counts: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
     """Average rows, of which only the first counts are filled where images differ in samples."""
+    if scores.ndim != 2 or not scores.size:
+        raise InvalidRecordError(f"{path}: no row of scores for each image")
     if counts is None or len(counts) != len(scores):
         return np.asarray(scores.mean(axis=-1))
+    if not ((counts >= 1) & (counts <= scores.shape[-1])).all():
+        raise InvalidRecordError(f"{path}: an image has no sample, or more than there are scores")
     rows = zip(scores, counts.astype(int), strict=True)
     return np.array([row[:count].mean() for row, count in rows])
-
-
-def _read(path: Path, schema: str) -> dict[str, Any]:
-    """Read a JSON file of a schema; errors name the file."""
-    try:
-        return of_schema(path.read_text(), schema)
-    except (InvalidRecordError, UnicodeDecodeError) as error:
-        raise InvalidRecordError(f"{path}: {error}") from error

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from invbench.errors import InvalidRecordError
+from invbench.files import read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAMES = {
     str: "text",
@@ -32,13 +37,64 @@ def parse(text: str) -> Any:
         {'mean': 0.5}
     """
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite_float)
-    except (json.JSONDecodeError, RecursionError) as error:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite_float)
+        json.dumps(value, ensure_ascii=False).encode()  # finds halves of characters
+    except InvalidRecordError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InvalidRecordError(f"not JSON: {error}") from error
+    return value
 
 
-def build(cls: type[Any], raw: Any) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a file of strict JSON.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        InvalidRecordError: naming the file, if it cannot be read or holds anything else.
+    """
+    content = read_bytes(path, InvalidRecordError)
+    try:
+        return parse(content.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidRecordError(f"{path}: not JSON: {error}") from error
+    except InvalidRecordError as error:
+        raise named(error, path) from error
+
+
+def read_toml(path: Path, *, hint: str = "") -> dict[str, Any]:
+    """Read a TOML file of finite numbers, text and tables.
+
+    Args:
+        path: of the file.
+        hint: what to do where there is none.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        InvalidRecordError: naming the file, if it cannot be read or holds anything else.
+    """
+    content = read_bytes(path, InvalidRecordError, hint=hint)
+    try:
+        found = tomllib.loads(content.decode())
+        json.dumps(found, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRecordError(f"{path}: not TOML: {error}") from error
+    return found
+
+
+def named(error: InvalidRecordError, path: Path) -> InvalidRecordError:
+    """Return an error that names the file, once."""
+    text = str(error)
+    return error if text.startswith(f"{path}: ") else InvalidRecordError(f"{path}: {text}")
+
+
+def build(cls: type[Any], raw: Any, place: str = "") -> Any:
     """Build a frozen dataclass from parsed JSON: lists become tuples, unknown keys are ignored.
+
+    Args:
+        cls: of the dataclass.
+        raw: the JSON.
+        place: where it stands in its file, for errors.
 
     Raises:
         InvalidRecordError: naming the place, if a key is missing or a value is of another type.
@@ -49,7 +105,7 @@ def build(cls: type[Any], raw: Any) -> Any:
         Traceback (most recent call last):
         invbench.errors.InvalidRecordError: incomplete record: value is missing
     """
-    return _value(cls, raw, "")
+    return _value(cls, raw, place)
 
 
 @cache
@@ -90,7 +146,8 @@ def _value(hint: Any, raw: Any, place: str) -> Any:
         return _container(hint, raw, place)
     if get_origin(hint) is Literal:
         known = get_args(hint)
-        return raw if raw in known else _fail(place, f"one of {', '.join(map(str, known))}", raw)
+        good = isinstance(raw, str) and raw in known
+        return raw if good else _fail(place, f"one of {', '.join(map(str, known))}", raw)
     return _scalar(hint, raw, place)
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from invbench.errors import InvalidRecordError, InvbenchError, MissingDataError
+from invbench.errors import (
+    ConflictingRunsError,
+    InvalidRecordError,
+    InvbenchError,
+    MissingDataError,
+)
+from invbench.runs.merging import disagreements
 from invbench.runs.records import (
     CASE_SCHEMA,
     RUN_SCHEMA,
-    RunRecord,
-    from_json,
+    from_parsed,
+    read_facts,
 )
 from invbench.runs.store import RunStore
 from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
-from invbench.runs.typed_json import build, parse
+from invbench.runs.typed_json import build, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +45,7 @@ def validate(path: Path) -> list[Problem]:
     """Check a run's folder, or one file of a run.
 
     A folder is whole if ``run.json`` and every record follow their schema, records agree with
-    their identity and their scores, and every case that the run was to measure has a record.
+    their identity, their scores and each other, and every case that the run was to measure has one.
 
     Raises:
         MissingDataError: if nothing is there.
@@ -53,19 +59,22 @@ def _folder(folder: Path) -> list[Problem]:
     store = RunStore(folder)
     problems = []
     try:
-        facts = store.read_run()
-        selected = build(RunRecord, facts).selected_cases
+        selected = store.read_run().get("selected_cases", ())
     except InvbenchError as error:
         problems.append(_problem(folder / "run.json", error))
         selected = ()
     if (folder / "timing.json").exists():
         problems += _file(folder / "timing.json")
     done = store.case_ids()
+    whole = []
     for case_id in done:
         try:
-            store.read_whole_case(case_id)
+            whole += [store.read_whole_case(case_id)]
         except InvbenchError as error:
             problems.append(_problem(folder / "cases" / f"{case_id}.json", error))
+    for case_id, found in disagreements(record for record in whole if record).items():
+        mixed = ConflictingRunsError(f"{found}; measure again what is of another run")
+        problems.append(_problem(folder / "cases" / f"{case_id}.json", mixed))
     for case_id in sorted(set(selected) - set(done)):
         unfinished = MissingDataError(f"{case_id} is not done; continue with --invbench-resume")
         problems.append(_problem(folder, unfinished))
@@ -75,23 +84,20 @@ def _folder(folder: Path) -> list[Problem]:
 def _file(path: Path) -> list[Problem]:
     """Check one JSON file by the schema that it names."""
     try:
-        text = path.read_text()
-        raw = parse(text)
+        raw = read_json(path)
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema == CASE_SCHEMA:
-            from_json(text)
-        elif schema in {RUN_SCHEMA, TIMING_SCHEMA}:
-            build(RunRecord if schema == RUN_SCHEMA else TimingRecord, raw)
+            from_parsed(raw)
+        elif schema in (RUN_SCHEMA, TIMING_SCHEMA):
+            read_facts(raw) if schema == RUN_SCHEMA else build(TimingRecord, raw)
         else:
             raise InvalidRecordError(
                 f"of schema {schema!r}; known: {CASE_SCHEMA}, {RUN_SCHEMA}, {TIMING_SCHEMA}"
             )
-    except (InvbenchError, UnicodeDecodeError) as error:
+    except InvbenchError as error:
         return [_problem(path, error)]
     return []
 
 
-def _problem(path: Path, error: Exception) -> Problem:
-    message = str(error).removeprefix(f"{path}: ")
-    name = type(error).__name__ if isinstance(error, InvbenchError) else "InvalidRecordError"
-    return Problem(path, name, message)
+def _problem(path: Path, error: InvbenchError) -> Problem:
+    return Problem(path, type(error).__name__, str(error).removeprefix(f"{path}: "))

@@ -82,7 +82,7 @@ def mean_residual(
     n_images, n_members = pool.shape[:2]
     chosen = torch.from_numpy(generator.integers(n_members, size=(BIAS_DRAWS + 1, n_images)))
     chosen[0] = 0  # the actual roles
-    rows = chosen + n_members * torch.arange(n_images)
+    rows = chosen + n_members * torch.arange(n_images, device="cpu")
     means = functional.embedding_bag(rows, residuals, mode="mean")
     # Less samples rather than less the whole pool: the target's own share is taken out
     sizes = means.square().mean(1, dtype=torch.float64).sqrt() * n_members / (n_members - 1)

@@ -1,19 +1,32 @@
-"""Is everything that the options name there? Asked once, before any work."""
+"""Is everything that the options name there, and of use? Asked once, before any work."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.errors import (
     EmptyFolderError,
+    InvalidOptionError,
     InvbenchError,
     MissingDataError,
     UnknownNameError,
 )
-from invbench.machine import resolve_device
+from invbench.evaluation.experiment import FEWEST_SAMPLES
+from invbench.gate import (
+    device_slug,
+    find_baseline,
+    read_baselines,
+    read_limits,
+    read_snapshot,
+    release_name,
+)
+from invbench.machine import describe_environment, resolve_device
+from invbench.suite.options import Options
+from invbench.suite.places import baseline_folders, limits_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from invbench.suite.resolve import Suite
 
@@ -21,15 +34,40 @@ if TYPE_CHECKING:
 def flaws(suite: Suite) -> list[InvbenchError]:
     """Return an error for each option that names nothing, or has no sense; all of them at once."""
     checks: tuple[Callable[[Suite], object], ...] = (
-        lambda suite: suite.profile,
+        _check_samples,
         lambda suite: resolve_device(suite.options.device),
         lambda suite: suite.own,
         lambda suite: suite.shard,
         _check_checkpoints,
         _check_data,
+        _check_lpips,
+        _check_limits,
+        _check_baseline,
     )
     found = [error for check in checks if (error := _error_of(check, suite))]
     return [*found, *_flaws_of_cases(suite, found)]
+
+
+def flaws_of_data(suite: Suite, tasks: Iterable[str]) -> list[InvbenchError]:
+    """Read the targets of tasks, and return an error for each set that cannot be used.
+
+    What is read is kept for the cases that are measured on it.
+    """
+    found: dict[tuple[type[InvbenchError], str], list[str]] = {}
+    for task in dict.fromkeys(tasks):
+        if error := _error_of(_data_of(task), suite):
+            found.setdefault((type(error), str(error)), []).append(task)
+    return [kind(f"{', '.join(names)}: {text}") for (kind, text), names in found.items()]
+
+
+def check_data(suite: Suite, tasks: Iterable[str]) -> None:
+    """Refuse targets of tasks that cannot be used, all of them at once.
+
+    Raises:
+        InvbenchError: the first of `flaws_of_data`, with the text of all.
+    """
+    if found := flaws_of_data(suite, tasks):
+        raise type(found[0])("\n".join(map(str, found)))
 
 
 def _flaws_of_cases(suite: Suite, found: list[InvbenchError]) -> Iterator[InvbenchError]:
@@ -55,6 +93,36 @@ def _problem_of(task: str) -> Callable[[Suite], object]:
     return lambda suite: suite.problem(task)
 
 
+def _check_samples(suite: Suite) -> None:
+    if suite.profile.n_samples < FEWEST_SAMPLES:
+        raise InvalidOptionError(
+            f"--samples {suite.profile.n_samples}: give at least {FEWEST_SAMPLES}, "
+            "scores ask how samples differ"
+        )
+
+
+def _check_limits(_: Suite) -> None:
+    read_limits(limits_file())
+
+
+def _check_baseline(suite: Suite) -> None:
+    """Read what the gate will compare with."""
+    options = suite.options
+    if options.gate == "off":
+        return
+    device = device_slug(describe_environment(resolve_device(options.device)))
+    folders = baseline_folders(Path.cwd())
+    if options.baseline:
+        read_snapshot(find_baseline(options.baseline, folders, device))
+        return
+    for name in (options.profile, release_name(options.profile)):
+        read_baselines(folders, device, name)
+
+
+def _data_of(task: str) -> Callable[[Suite], object]:
+    return lambda suite: suite.data_set(task)
+
+
 def _check_checkpoints(suite: Suite) -> None:
     folder = suite.options.checkpoints
     if folder is not None and not folder.is_dir():
@@ -67,6 +135,17 @@ def _check_data(suite: Suite) -> None:
         raise EmptyFolderError(f"--data {folder}: no such folder")
     if folder is None and not suite.profile.embedded:
         raise MissingDataError(f"profile {suite.profile.name} has no data of its own; give --data")
+    if folder is None and suite.options.groups != Options().groups:
+        raise InvalidOptionError(
+            f"--groups {suite.options.groups} says how the photographs of --data belong together; "
+            "give --data"
+        )
+
+
+def _check_lpips(suite: Suite) -> None:
+    """Read the weights of LPIPS if the user names a file."""
+    if suite.options.lpips_weights is not None:
+        _ = suite.metrics
 
 
 def _check_required(suite: Suite) -> None:

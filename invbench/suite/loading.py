@@ -1,4 +1,4 @@
-"""Reading what a run needs: metrics of validity, targets, the reference sampler."""
+"""Reading what a run needs: metrics of validity, targets, samplers of ours."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, cast
 from invbench.data import DataSet
 from invbench.data.folder import folder_photos
 from invbench.data.photos import photos as embedded_photos
-from invbench.errors import RandomLpipsWarning
+from invbench.errors import MissingCheckpointError, RandomLpipsWarning
 from invbench.evaluation import Facts, Subject
 from invbench.metrics import load_lpips, validity_metrics
-from invbench.models import fitted_prior, reference_sampler
+from invbench.models import fitted_prior, get_method, load_checkpoint, reference_sampler
+from invbench.suite.places import suite_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from invbench.data.folder import Grouping
     from invbench.metrics import Metric
     from invbench.metrics.weights import Net
+    from invbench.models import Case
     from invbench.problems import Problem
     from invbench.suite.options import Options
 
 EMBEDDED = "embedded"  # name of the data set that needs no folder
+SHIPPED = "tiny"  # configuration of the weights that come along
 
 
 def reference_subject(problem: Problem) -> Subject:
@@ -37,6 +40,52 @@ def reference_subject(problem: Problem) -> Subject:
         stochastic="noise",
     )
     return Subject(reference_sampler(problem), facts)
+
+
+def trained_subject(
+    case: Case,
+    configuration: str,
+    *,
+    folder: Path | None,
+    device: torch.device,
+    dtype: str = "float32",
+) -> Subject:
+    """Build a method's sampler from its weights.
+
+    Args:
+        case: model and task.
+        configuration: name of the method's configuration.
+        folder: of the weights; by default that of those that come along.
+        device: where the sampler runs.
+        dtype: "float32", or "bfloat16" for networks that compute in it.
+
+    Raises:
+        MissingCheckpointError: if there are no such weights.
+        CorruptCheckpointError, ForeignCheckpointError: see `models.checkpoints`.
+    """
+    if folder is None and configuration != SHIPPED:
+        raise MissingCheckpointError(
+            f"no weights of configuration {configuration} come along; make some by `invbench "
+            "import-checkpoint` or `invbench train`, and give their folder as --checkpoints"
+        )
+    method = get_method(case.model)
+    folder = folder or suite_folder() / "fixtures" / "checkpoints"
+    sampler, checkpoint = load_checkpoint(
+        folder / f"{method.stem(case.task, configuration)}.safetensors",
+        method=method,
+        task=case.task,
+        configuration=configuration,
+        device=device,
+        dtype=dtype,
+    )
+    facts = Facts(
+        family=method.family,
+        source=method.source,
+        configuration=configuration,
+        stochastic=method.stochastic(method.configure(case.task, configuration)),
+        checkpoint=checkpoint,
+    )
+    return Subject(sampler, facts)
 
 
 def load_metrics(options: Options, device: torch.device, *, offline: bool) -> tuple[Metric, ...]:
@@ -69,4 +118,4 @@ def read_data_set(
     """
     if folder is None:
         return DataSet(EMBEDDED, embedded_photos(size, count))
-    return DataSet(folder.name, folder_photos(folder, size, count, groups=groups))
+    return DataSet(folder.absolute().name, folder_photos(folder, size, count, groups=groups))

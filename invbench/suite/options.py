@@ -31,6 +31,17 @@ def _error_rate(text: str) -> float:
     return alpha
 
 
+def at_least_one(text: str) -> int:
+    """Parse a whole number from 1 up, or have argparse refuse it."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ArgumentTypeError(f"{text!r}: give a whole number from 1 up")
+    return number
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Choices of a run; every field is an option of the same name."""
@@ -40,12 +51,23 @@ class Options:
     )
     device: str = _option("auto, cpu, cuda or cuda:N", default="auto")
     dtype: str = _option(
-        "precision of sampling", default="float32", choices=("float32", "bfloat16")
+        "precision of networks", default="float32", choices=("float32", "bfloat16")
     )
     seed: int = _option("root seed of all samples", default=0, type=int)
     images: int | None = _option("images a case, in place of the profile's", default=None, type=int)
     samples: int | None = _option(
         "samples an image, in place of the profile's", default=None, type=int
+    )
+    pictures: int = _option(
+        "images a case, the first, of which the run keeps pictures for its report",
+        default=4,
+        type=int,
+    )
+    chunk_size: int | None = _option(
+        "samples drawn in one call of a sampler, in place of the profile's; they do not depend on "
+        "it, and where memory runs out it is halved",
+        default=None,
+        type=int,
     )
     results: Path | None = _option(
         "folder for records (default: results/<time>)", default=None, type=Path, metavar="DIR"

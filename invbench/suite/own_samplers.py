@@ -6,6 +6,8 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from invbench.errors import InvalidSamplerError, UnknownNameError
 from invbench.evaluation import Facts, Subject
 from invbench.models import MODELS, REFERENCE, load_factory
@@ -13,9 +15,9 @@ from invbench.suite.fingerprint import source_digest
 from invbench.suite.names import check_name, installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import torch
+    from torch import Tensor
 
     from invbench.models import Sampler
     from invbench.problems import Problem
@@ -59,8 +61,13 @@ class OwnSampler:
         _check_factory(factory, source)
         return cls(name, source, factory)
 
-    def subject(self, problem: Problem, device: torch.device) -> Subject:
+    def subject(self, problem: Problem, device: torch.device, *, dtype: str = "float32") -> Subject:
         """Build the sampler of a problem, and note by what it is known again.
+
+        Args:
+            problem: to be solved.
+            device: where.
+            dtype: "bfloat16" to call the sampler under autocast to that, as a whole.
 
         Raises:
             UnsupportedProblemError: if the factory says that the problem is none of the sampler's.
@@ -74,8 +81,27 @@ class OwnSampler:
             stochastic=getattr(sampler, "stochastic", None),
         )
         subject = Subject(sampler, facts)
-        _ = subject.nfe  # what is wrong with it is said before anything is sampled
+        nfe = subject.nfe  # what is wrong with it is said before anything is sampled
+        if dtype == "bfloat16":
+            return Subject(Narrow(sampler, device.type, nfe), facts)
         return subject
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """A sampler called under autocast to bfloat16, as nobody knows where its network begins.
+
+    It may except parts of itself by ``torch.autocast(..., enabled=False)``.
+    """
+
+    sampler: Sampler
+    device_type: str
+    nfe: int | None
+
+    def __call__(self, observation: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Sample; see `models.Sampler`."""
+        with torch.autocast(self.device_type, torch.bfloat16):
+            return self.sampler(observation, generators)
 
 
 def read_samplers(texts: Iterable[str]) -> Mapping[str, OwnSampler]:

@@ -78,9 +78,15 @@ def read_task_of_files(text: str) -> Task:
     """Return a task as `read_task` does, if files of 8 bits can hold what is observed.
 
     Raises:
-        InvalidOptionError: if observations have noise, which rounding and clipping would change.
+        InvalidOptionError: if observations have noise, which rounding and clipping would change, or
+            carry a mask of their own beside the colours.
     """
     task = read_task(text)
+    if hasattr(task.operator, "at"):
+        raise InvalidOptionError(
+            f"--task {text}: what hides other pixels of every image does not fit into an image "
+            "file; let the suite draw the samples, by `invbench run`"
+        )
     if task.noise:
         raise InvalidOptionError(
             f"--task {text}: observations with noise do not fit into images of 8 bits; "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from invbench.gate import BASELINES
+
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -14,3 +16,13 @@ def suite_folder() -> Path:
     """
     packaged = _PACKAGE / "packaged"
     return packaged if packaged.is_dir() else _PACKAGE.parent
+
+
+def limits_file() -> Path:
+    """Return the file of the limits that built-in models must keep."""
+    return suite_folder() / "fixtures" / "thresholds.toml"
+
+
+def baseline_folders(here: Path) -> list[Path]:
+    """Return where baselines may lie: below where the user works, and beside the suite."""
+    return [place / BASELINES for place in (here, suite_folder())]

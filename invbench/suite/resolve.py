@@ -21,15 +21,17 @@ from invbench.models import (
     MODELS,
     REFERENCE,
     Case,
-    get_method,
     has_reference,
-    load_checkpoint,
 )
 from invbench.problems import get_profile
-from invbench.suite.loading import load_metrics, read_data_set, reference_subject
+from invbench.suite.loading import (
+    load_metrics,
+    read_data_set,
+    reference_subject,
+    trained_subject,
+)
 from invbench.suite.own_samplers import OwnSampler, read_samplers
 from invbench.suite.own_tasks import read_tasks
-from invbench.suite.places import suite_folder
 from invbench.suite.shard import Shard
 from invbench.worlds import SOLVERS, World, get_world, targets_of
 
@@ -60,14 +62,16 @@ class Suite:
     def profile(self) -> Profile:
         """The profile, with the user's changes to it."""
         profile = get_profile(self.options.profile)
-        for option in ("images", "samples"):
+        for option in ("images", "samples", "chunk_size"):
             number = getattr(self.options, option)
             if number is not None and number < 1:
-                raise InvalidOptionError(f"--{option} {number}: give at least 1")
+                name = option.replace("_", "-")
+                raise InvalidOptionError(f"--{name} {number}: give at least 1")
         return replace(
             profile,
             n_images=self.options.images or profile.n_images,
             n_samples=self.options.samples or profile.n_samples,
+            chunk_size=self.options.chunk_size or profile.chunk_size,
         )
 
     @cached_property
@@ -125,10 +129,11 @@ class Suite:
         """
         own = [Case(name, task) for name in self.own for task in self.tasks]
         cases = (*self._cases_of_ours, *own)
-        if twice := [name for name, n in Counter(case.id for case in cases).items() if n > 1]:
+        found = Counter(case.id.casefold() for case in cases)  # as some file systems compare
+        if twice := sorted({case.id for case in cases if found[case.id.casefold()] > 1}):
             raise UnknownNameError(
                 f"{', '.join(twice)} would be the id of two cases; give a sampler or task "
-                "another name"
+                "another name, different in more than capitals"
             )
         return cases
 
@@ -154,6 +159,7 @@ class Suite:
             seed=self.options.seed,
             device=self.device,
             dtype=self.options.dtype,
+            n_pictures=self.options.pictures,
         )
 
     def problem(self, task: str) -> Problem:
@@ -219,29 +225,22 @@ class Suite:
             CorruptCheckpointError, ForeignCheckpointError: see `models.checkpoints`.
         """
         if case.model in self.own:
-            return self.own[case.model].subject(self.problem(case.task), self.device)
+            return self.own[case.model].subject(
+                self.problem(case.task), self.device, dtype=self.options.dtype
+            )
         if self.world:
             sampler = SOLVERS[case.model](self.world, self.problem(case.task))
             return Subject(sampler, Facts(source=f"invbench.worlds:SOLVERS[{case.model!r}]"))
         if case.model == REFERENCE:
             return reference_subject(self.problem(case.task))
-        method, configuration = get_method(case.model), self.profile.configuration
-        folder = self.options.checkpoints or suite_folder() / "fixtures" / "checkpoints"
-        sampler, checkpoint = load_checkpoint(
-            folder / f"{method.stem(case.task, configuration)}.safetensors",
-            method=method,
-            task=case.task,
-            configuration=configuration,
+        options = self.options
+        return trained_subject(
+            case,
+            self.profile.configuration,
+            folder=options.checkpoints,
             device=self.device,
+            dtype=options.dtype,
         )
-        facts = Facts(
-            family=method.family,
-            source=method.source,
-            configuration=configuration,
-            stochastic=method.stochastic(method.configure(case.task, configuration)),
-            checkpoint=checkpoint,
-        )
-        return Subject(sampler, facts)
 
     def subjects(self, task: str, models: Sequence[str] | None = None) -> dict[str, Subject]:
         """Build the samplers of a task, by name: of the methods that have weights, and one's own.

@@ -6,7 +6,10 @@ import warnings
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from invbench.errors import (
     InvalidOptionError,
@@ -15,18 +18,20 @@ from invbench.errors import (
     ResumeWarning,
 )
 from invbench.evaluation import Measure, evaluate
+from invbench.files import claim_folder
 from invbench.gate import apply_limits, read_limits
-from invbench.machine import describe_environment, measure
+from invbench.machine import describe_environment, measure, release_memory
 from invbench.models import CASES
 from invbench.problems import get_profile
 from invbench.runs import CaseRecord, RunRecord, conflicts
 from invbench.suite.loading import EMBEDDED
-from invbench.suite.places import suite_folder
+from invbench.suite.places import limits_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from invbench.evaluation import Evaluation, Experiment, Subject
+    from invbench.files import Claim
     from invbench.models import Case
     from invbench.runs import RunStore, Status
     from invbench.suite.resolve import Suite
@@ -42,11 +47,13 @@ class Session:
         suite: what is to be measured, and how.
         store: the run's folder.
         kept: ids of the cases whose record an earlier session had stored; grows as cases are run.
+        claims: on the folder: none before its beginning, one after it.
     """
 
     suite: Suite
     store: RunStore
     kept: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
 
     def begin(self, argv: Sequence[str], selected: Sequence[str]) -> None:
         """Make the folder ready and write ``run.json``, before anything is measured.
@@ -65,10 +72,24 @@ class Session:
             raise InvalidOptionError("--resume keeps what --fresh deletes; choose one")
         if options.resume and options.results is None:
             raise InvalidOptionError("--resume needs --results, the folder of the run to continue")
-        facts = describe(self.suite, self.store.folder.name, argv, selected)
-        self.store.begin(resume=options.resume, fresh=options.fresh)
+        facts = describe(self.suite, self.store.run_id, argv, selected)
+        if options.resume:
+            self._check_others(selected)
+        remedy = ", delete the run by --fresh, or continue it by --resume"
+        claim = self.store.begin(resume=options.resume, fresh=options.fresh, remedy=remedy)
+        self.claims.append(claim)
         earlier = _earlier_sessions(self.store, asdict(facts))
         self.store.write_run(asdict(replace(facts, earlier=earlier)))
+
+    def check_folder(self) -> None:
+        """Refuse to go on if the run's folder is gone, or another one is in its place.
+
+        Raises:
+            StorageError: saying so.
+        """
+        if not self.claims:  # a process beside the one that began the run
+            self.claims.append(claim_folder(self.store.folder, alone=False))
+        self.claims[0].check()
 
     def run(self, case: Case, subject: Subject, *, measure_rounds: Measure = measure) -> CaseRecord:
         """Measure a case, hold it against its limits and store the record.
@@ -80,6 +101,7 @@ class Session:
             InvalidSamplesError: if the sampler breaks the convention; the record says so.
             StorageError: if the record cannot be written.
         """
+        self.check_folder()
         experiment = self.suite.experiment(case, subject)
         stored = self._stored(experiment)
         if stored is not None:
@@ -88,6 +110,8 @@ class Session:
         record = self._judge(evaluation.record, experiment)
         if self.suite.worker is not None:
             record = replace(record, throughput=None, not_measured={"throughput": SHARED_MACHINE})
+        self.check_folder()
+        self.store.write_pictures(case.id, evaluation.pictures)
         self.store.write_case(record, evaluation.scores)
         return record
 
@@ -109,6 +133,14 @@ class Session:
             CaseRecord(case_id=case.id, identity=identity, status=status, reason=reason)
         )
 
+    def _check_others(self, selected: Sequence[str]) -> None:
+        """Refuse to resume beside records that cannot be read and are not to be measured."""
+        for case_id in sorted(set(self.store.case_ids()) - set(selected)):
+            try:
+                self.store.read_case(case_id)
+            except InvalidRecordError as error:
+                raise InvalidRecordError(f"{error}; delete it, or select the case, too") from error
+
     def _measure(self, experiment: Experiment, measure_rounds: Measure) -> Evaluation:
         """Evaluate a case; whatever error ends it is stored as its record, and raised."""
         try:
@@ -121,6 +153,8 @@ class Session:
                 reason=f"{type(error).__name__}: {error}",
             )
             self.store.write_case(record)
+            if isinstance(error, torch.OutOfMemoryError):
+                release_memory(error)  # for the cases that follow
             raise
 
     def _keep(self, stored: CaseRecord, experiment: Experiment) -> CaseRecord:
@@ -180,7 +214,7 @@ class Session:
         same = (suite.profile.n_images, suite.profile.n_samples) == (own.n_images, own.n_samples)
         if not (same and experiment.data.name == EMBEDDED and suite.options.seed == 0):
             return record
-        limits = suite_folder() / "fixtures" / "thresholds.toml"
+        limits = limits_file()
         return apply_limits(record, read_limits(limits), profile=own.name, source=limits.name)
 
 
@@ -209,8 +243,11 @@ def describe(suite: Suite, run_id: str, argv: Sequence[str], selected: Sequence[
 
 
 def default_results() -> Path:
-    """Return a fresh folder's path for a run's records, named by the time, below this folder."""
-    return Path.cwd() / "results" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    """Return a fresh folder's path for a run's records, below this one.
+
+    It is named by the time; a few letters keep runs apart that begin within a second.
+    """
+    return Path.cwd() / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
 
 
 def _earlier_sessions(store: RunStore, facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

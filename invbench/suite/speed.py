@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from invbench import errors
 from invbench.data import DataSet
 from invbench.data.synthetic import gaussian_photos
-from invbench.evaluation import Facts, Subject, draw_samples, observe
+from invbench.evaluation import Facts, Subject, draw_within_memory, observe
 from invbench.machine import (
     device_key,
     gpu_state,
@@ -26,6 +26,7 @@ from invbench.machine import (
     saved_by_repeating,
 )
 from invbench.models import Case, get_method, prepare
+from invbench.networks.defaults import usual_defaults
 from invbench.runs import NOTICEABLE, RunRecord, TimingCase, build
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
@@ -121,7 +122,7 @@ def time_here(job: Job) -> Timed:
         model={"name": job.case.model, **subject.identity()},
         targets=data.name,
         samples_per_round=settings.n_samples,
-        chunk_size=settings.chunk_size,
+        chunk_size=inputs.settings.chunk_size,
         nfe=subject.nfe,
         peak_allocated_bytes=peak(),
         seconds=(tuple(seconds),),
@@ -138,6 +139,7 @@ class Inputs:
 
     Attributes:
         number: of the next round.
+        settings: with a smaller chunk size once memory has run out.
     """
 
     def __init__(
@@ -145,7 +147,7 @@ class Inputs:
     ) -> None:
         self.number = 0
         self._sampler, self._data = sampler, data
-        self._problem, self._settings = problem, settings
+        self._problem, self.settings = problem, settings
         self._observed: Observed | None = None
         self._first = 0
 
@@ -153,14 +155,16 @@ class Inputs:
         """Observe the image of the next round."""
         gc.collect()
         photo = self._data.photos[self.number % len(self._data.photos)]
-        self._observed = observe(photo, self._problem, self._settings.device)
-        self._first = self.number * self._settings.n_samples
+        self._observed = observe(photo, self._problem, self.settings.device)
+        self._first = self.number * self.settings.n_samples
         self.number += 1
 
     def draw(self) -> None:
         """Draw the samples of this round; the same ones if it is called again."""
         assert self._observed is not None
-        draw_samples(self._sampler, self._observed, self._settings, first=self._first)
+        _, self.settings = draw_within_memory(
+            self._sampler, self._observed, self.settings, first=self._first
+        )
 
     def draw_new(self) -> None:
         """Draw the samples of another image as in a round, and come back to this one."""
@@ -180,6 +184,7 @@ def _targets(suite: Suite, task: str, count: int) -> DataSet:
         return DataSet("gaussian field", gaussian_photos(suite.size(task), count))
 
 
+@usual_defaults()
 def _untrained(suite: Suite, case: Case) -> Subject:
     """Build a case's network with the weights it is initialized with."""
     if case.model in suite.own:
@@ -189,7 +194,7 @@ def _untrained(suite: Suite, case: Case) -> Subject:
     method, configuration = get_method(case.model), suite.profile.configuration
     config = method.configure(case.task, configuration)
     network = method.build(config)
-    prepare(network, suite.device)
+    prepare(network, suite.device, suite.options.dtype)
     facts = Facts(family=method.family, source=method.source, configuration=configuration)
     return Subject(method.sampler(network, config), facts)
 

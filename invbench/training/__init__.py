@@ -5,8 +5,8 @@ No code that samples imports this room.
 
 from __future__ import annotations
 
+from invbench.training.budget import Budget
 from invbench.training.cards import write_card
-from invbench.training.loop import Budget
 from invbench.training.plan import PlannedRun, plan_runs
 from invbench.training.recipes import Recipe, Trained, run_recipe
 from invbench.training.schedule import run_plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from invbench.escaping import markdown
 from invbench.files import atomic_write
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def write_card(path: Path, title: str, card: Mapping[str, Any]) -> None:
     Raises:
         StorageError: if it cannot be written.
     """
-    lines = [f"# {title}", "", *_lines(card, depth=0)]
+    lines = [f"# {markdown(title)}", "", *_lines(card, depth=0)]
     with atomic_write(path) as stream:
         stream.write(("\n".join(lines) + "\n").encode())
 
@@ -25,10 +26,10 @@ def write_card(path: Path, title: str, card: Mapping[str, Any]) -> None:
 def _lines(facts: Mapping[str, Any], *, depth: int) -> list[str]:
     lines = []
     for name, value in facts.items():
-        label = f"{'  ' * depth}- {name.replace('_', ' ')}"
+        label = f"{'  ' * depth}- {markdown(name.replace('_', ' '))}"
         if isinstance(value, dict):
             lines += [f"{label}:", *_lines(value, depth=depth + 1)]
         elif value != "":
             shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-            lines.append(f"{label}: {shown}")
+            lines.append(f"{label}: {markdown(str(shown))}")
     return lines

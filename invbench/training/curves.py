@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from invbench.files import atomic_write
-from invbench.training.loop import read_log
+from invbench.training.logs import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 import time
+from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from tqdm.auto import tqdm
 
-from invbench.errors import CorruptCheckpointError, InvbenchError
-from invbench.files import atomic_write
+from invbench.errors import (
+    CorruptCheckpointError,
+    InvalidRecordError,
+    InvbenchError,
+)
+from invbench.files import atomic_write, require_regular
+from invbench.networks.weight_files import read_tensors
+from invbench.runs.typed_json import build
+from invbench.training.logs import append_line, read_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import nn
 
+    from invbench.training.budget import Budget
+
 
 VALIDATION_SHARE = 0.25
 """No validation begins, but for the last, while those before took more of the time of training."""
+
+
+SILENT_SECONDS = 300.0
+"""Where no bar is drawn, a line is printed at the next hundredth of the budget after this time."""
 
 
 class DivergedError(InvbenchError, ArithmeticError):
@@ -44,31 +58,6 @@ class Learner(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """When a run ends: after so many steps, or so many minutes of computing.
-
-    A CPU run counts processor time over threads, so that a busy machine does not shorten it; a GPU
-    run counts wall time. One of the two is given.
-    """
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    def progress(self, step: int, minutes: float) -> float:
-        """Return the part of the budget that is spent, at most 1."""
-        if self.steps is not None:
-            return min(1.0, step / self.steps)
-        return min(1.0, minutes / self.minutes) if self.minutes else 1.0
-
-    def divided(self, parts: int) -> Budget:
-        """Return a part of the budget, at least one step."""
-        return Budget(
-            steps=None if self.steps is None else max(1, self.steps // parts),
-            minutes=None if self.minutes is None else self.minutes / parts,
-        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +152,7 @@ class _Run:
         if percent == state["percent"]:
             return False
         line = {**_facts(state), **_mean(self.losses)}
-        _log(self.folder, line)
+        append_line(self.folder, line)
         self.progress.show(percent, {**line, **state["scores"]})
         state["percent"], self.losses = percent, []
         return True
@@ -181,7 +170,7 @@ class _Run:
         state["validated"] = state["percent"] * self.validations // 100
         state["scores"] = dict(validate(self.learner.network))
         state["validating"] += (self.clock() - began) / 60
-        _log(self.folder, {**_facts(state), **state["scores"]})
+        append_line(self.folder, {**_facts(state), **state["scores"]})
         self.start = self.clock() - 60 * state["minutes"]
 
     def save(self) -> None:
@@ -189,22 +178,30 @@ class _Run:
         log = self.folder / "log.jsonl"
         self.state["log"] = log.stat().st_size if log.exists() else 0
         with atomic_write(self.folder / "state.pt") as stream:
-            torch.save({"learner": self.learner.state_dict(), "loop": self.state}, stream)
+            try:
+                torch.save({"learner": self.learner.state_dict(), "loop": self.state}, stream)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # of the stream, which torch hides
+                    raise error.__context__ from error
+                raise
 
 
 class _Progress:
-    """Show how far a run is: by a bar in a terminal, and by a line a tenth elsewhere."""
+    """Show how far a run is: by a bar in a terminal, elsewhere by a line now and then."""
 
     def __init__(self, name: str, percent: int) -> None:
         self.name = name
         self.percent = percent
+        self.said = time.monotonic()
         self.bar = tqdm(total=100, desc=name, unit="%", disable=None, initial=percent)
 
     def show(self, percent: int, facts: Mapping[str, float]) -> None:
         """Tell that a run is at ``percent``."""
         self.bar.update(percent - self.percent)
         self.bar.set_postfix(facts)
-        if self.bar.disable and percent // 10 > self.percent // 10:
+        late = time.monotonic() > self.said + SILENT_SECONDS
+        if self.bar.disable and (late or percent // 10 > self.percent // 10):
+            self.said = time.monotonic()
             values = " ".join(f"{name} {value:.4g}" for name, value in facts.items())
             sys.stderr.write(f"{self.name} {percent} %: {values}\n")
             sys.stderr.flush()
@@ -215,30 +212,40 @@ class _Progress:
         self.bar.close()
 
 
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """Return the log's lines; a line cut off by a kill is left out."""
-    lines = (folder / "log.jsonl").read_text().split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+@dataclass(frozen=True, kw_only=True)
+class _Saved:
+    """What of a state is not the learner's."""
+
+    step: int
+    minutes: float
+    percent: int
+    scores: Mapping[str, float]
+    log: int
+    validated: int = 0
+    validating: float = 0.0
 
 
 def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
     path = folder / "state.pt"
     state: dict[str, Any] = {"step": 0, "minutes": 0.0, "percent": 0, "scores": {}, "log": 0}
     state |= {"validated": 0, "validating": 0.0}
+    log = folder / "log.jsonl"
     if not path.exists():
-        (folder / "log.jsonl").unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
         return state
     try:
-        saved = torch.load(path, weights_only=True)
+        saved = read_tensors(path)
+        build(_Saved, saved["loop"])
         learner.load_state_dict(saved["learner"])
-        state |= saved["loop"]
-    except (RuntimeError, OSError, KeyError, EOFError) as error:
+    except Exception as error:  # a learner finds anything in a state that is not its own
         raise CorruptCheckpointError(
             f"{path}: cannot be continued ({error}); delete it to start afresh"
         ) from error
-    # Forget what was logged after the save: those steps are taken again.
-    with (folder / "log.jsonl").open("r+b") as stream:
-        stream.truncate(state["log"])
+    state |= saved["loop"]
+    if log.exists():  # forget what was logged after the save: those steps are taken again
+        require_regular(log, InvalidRecordError)
+        os.truncate(log, min(state["log"], log.stat().st_size))
+    read_log(folder)  # what is wrong with it is said before any step
     return state
 
 
@@ -262,9 +269,3 @@ def _mean(losses: list[dict[str, float]]) -> dict[str, float]:
 
 def _facts(state: Mapping[str, Any]) -> dict[str, float]:
     return {"step": state["step"], "minutes": round(state["minutes"], 3)}
-
-
-def _log(folder: Path, line: Mapping[str, float]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.jsonl").open("a") as stream:
-        stream.write(json.dumps(line) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,10 @@ import torch
 
 from invbench.models.multispeed import JointScore, shrunken_sigma_max
 from invbench.models.ndm import NdmConfig, enlarge
+from invbench.seeding import global_generators_from
 from invbench.training.denoising import BRIEF, DenoisingLearner, DenoisingOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
     from invbench.models.multispeed import JointScoreConfig
@@ -101,7 +99,7 @@ class NdmLearner(DenoisingLearner[NdmConfig, NdmOptions]):
         t = uniform * (1 - _FIRST_TIME) + _FIRST_TIME
         z_y, z_x = descent.noise(y), descent.noise(target)
         score = JointScore(descent.network, self.current_config())
-        with _dropout_from(descent.generator, target.device):
+        with global_generators_from(descent.generator, target.device):
             errors = joint_score_errors(
                 score, target, y, t, noise=(z_x, z_y), emphasis=self.options.emphasis
             )
@@ -119,12 +117,3 @@ class NdmLearner(DenoisingLearner[NdmConfig, NdmOptions]):
             steps=options.shrinking_steps,
         )
         return replace(config, observation=replace(config.observation, sigma_max=sigma_max))
-
-
-@contextmanager
-def _dropout_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Let dropout, which knows the global generators alone, depend on ``generator`` instead."""
-    seed = int(torch.randint(1 << 62, (), generator=generator))
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

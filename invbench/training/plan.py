@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from invbench.models import CASES, get_method
 from invbench.problems import get_profile
-from invbench.training.loop import Budget
+from invbench.training.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

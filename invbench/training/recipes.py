@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from invbench.errors import ForeignCheckpointError
-from invbench.files import atomic_write
+from invbench.errors import ForeignCheckpointError, InvalidRecordError
+from invbench.files import atomic_write, claim_folder, make_folder
 from invbench.machine import device_key
 from invbench.models import get_method, read_card, save_checkpoint
+from invbench.networks.defaults import usual_defaults
 from invbench.problems import get_profile, get_task
+from invbench.runs.typed_json import read_json
 from invbench.training.cards import write_card
 from invbench.training.curves import plot_run
 from invbench.training.learners import make_learner
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
     from invbench.metrics.weights import Net
     from invbench.models import Method
-    from invbench.training.loop import Budget, Outcome
+    from invbench.training.budget import Budget
+    from invbench.training.loop import Outcome
     from invbench.training.pairs import Pairs
 
 
@@ -91,6 +95,7 @@ class Trained:
     kept: bool = False
 
 
+@usual_defaults()
 def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     """Train, and write ``<stem>.safetensors`` and ``<stem>.md``; continues an unfinished run.
 
@@ -126,18 +131,24 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     if keep and (card := _finished(path, made_by, recipe)) is not None:
         return Trained(path, card, kept=True)
     folder = recipe.runs / f"{stem}-{profile.name}"
-    _claim(folder, made_by)
-    outcome = train(
-        learner,
-        recipe.budget,
-        folder=folder,
-        validate=partial(validate, method, config, held_out) if len(held_out) else None,
-        validations=_validations(recipe.budget),
-        device=device,
-    )
-    card = _card(recipe, made_by, learner.network, outcome, validated=min(len(held_out), IMAGES))
-    _write(path, method, config, learner.network, card)
-    plot_run(folder)
+    make_folder(recipe.output)
+    with claim_folder(folder) as claim:
+        _note(folder, made_by)
+        outcome = train(
+            learner,
+            recipe.budget,
+            folder=folder,
+            validate=partial(validate, method, config, held_out) if len(held_out) else None,
+            validations=_validations(recipe.budget),
+            device=device,
+        )
+        validated = min(len(held_out), IMAGES)
+        card = _card(recipe, made_by, learner.network, outcome, validated=validated)
+        _write(path, method, config, learner.network, card)
+        plot_run(folder)
+        claim.check()
+    if not len(held_out):
+        sys.stderr.write(f"{stem}: too few photographs to hold any out; nothing was validated\n")
     return Trained(path, card)
 
 
@@ -201,15 +212,20 @@ def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[st
     if found != made_by or data.get("folder") != recipe.images.name:
         return None
     if budget.steps is not None:
-        return card if card["steps"] >= budget.steps else None
-    return card if card["minutes"] >= round(budget.minutes or 0.0, 1) else None
+        return card if card.get("steps", 0) >= budget.steps else None
+    return card if card.get("minutes", 0) >= round(budget.minutes or 0.0, 1) else None
 
 
-def _claim(folder: Path, made_by: Mapping[str, Any]) -> None:
+def _note(folder: Path, made_by: Mapping[str, Any]) -> None:
     """Note whose state a run's folder holds, or refuse to continue that of another recipe."""
     path = folder / "recipe.json"
-    if path.exists() and (found := json.loads(path.read_text())) != made_by:
-        differing = sorted(name for name in made_by if found.get(name) != made_by[name])
+    try:
+        found = read_json(path) if path.exists() else made_by
+    except InvalidRecordError as error:
+        raise InvalidRecordError(f"{error}; delete {folder} to start afresh") from error
+    if found != made_by:
+        known = found if isinstance(found, dict) else {}
+        differing = sorted(name for name in made_by if known.get(name) != made_by[name])
         raise ForeignCheckpointError(
             f"{folder}: holds a run of another recipe ({', '.join(differing)} differ); "
             "delete it to start afresh, or choose another folder for runs"

@@ -98,4 +98,4 @@ def _skill(run: PlannedRun, recipe: Recipe) -> float:
     path = recipe.output / f"{run.stem}.safetensors"
     if not path.exists():
         return float("-inf")
-    return float(read_card(path)["validation"].get("skill", float("-inf")))
+    return float(read_card(path).get("validation", {}).get("skill", float("-inf")))

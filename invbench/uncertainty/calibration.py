@@ -52,10 +52,17 @@ class RiskCurve:
         units: for each unit, the sorted float32 needed factors of its entries; inf where no
             factor covers the entry.
         scaling: the name of the family that the factors belong to.
+
+    Raises:
+        InvalidLossesError: if there is no unit, or one without entries.
     """
 
     units: tuple[NDArray[np.float32], ...]
     scaling: str
+
+    def __post_init__(self) -> None:
+        if not self.units or not all(unit.size for unit in self.units):
+            raise InvalidLossesError("no image, or one without entries, to calibrate on")
 
     def __len__(self) -> int:
         return len(self.units)

@@ -69,11 +69,17 @@ def null_space_width(
     width is 0 for samples that differ in the operator's null space only.
 
     Args:
-        reobservations: operator(samples), ``[..., K, c, h, w]``.
+        reobservations: operator(samples), ``[..., K, c, h, w]``; bicubic weights that nothing
+            rounds or clips lead a little beyond [0, 1], even from images within.
         level: level of the interval.
         rule: its quantile rule.
     """
-    return mean_length(interval(reobservations, level=level, rule=rule))
+    low = min(0.0, float(reobservations.min()))
+    size = max(1.0, float(reobservations.max())) - low
+    if not reobservations.is_floating_point() or (low, size) == (0, 1):
+        return mean_length(interval(reobservations, level=level, rule=rule))
+    # An interval moves and stretches with the values.
+    return size * mean_length(interval((reobservations - low) / size, level=level, rule=rule))
 
 
 def interval_score(intervals: Interval, target: Tensor) -> Tensor:

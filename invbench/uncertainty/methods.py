@@ -263,7 +263,7 @@ def _downward() -> list[NDArray[np.float64]]:
 def _conformal_quantile(scores: list[float], error: float) -> tuple[float, float]:
     """Return the ceil((n+1)(1-error))-th smallest score and the error that it guarantees."""
     n = len(scores)
-    rank = math.ceil(_snap((n + 1) * (1 - error)))
+    rank = max(1, math.ceil(_snap((n + 1) * (1 - error))))
     return (sorted(scores)[rank - 1] if rank <= n else math.inf), max(0.0, 1 - rank / (n + 1))
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from invbench.escaping import terminal
 from invbench.suite import add_options
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
     AddParser: TypeAlias = Callable[..., argparse.ArgumentParser]
 
-__all__ = ["LPIPS_OPTIONS", "add_picture_options", "say", "verb"]
+__all__ = ["LPIPS_OPTIONS", "TASK_HELP", "add_picture_options", "say", "verb"]
 
 PICTURE_OPTIONS = (
     *("profile", "device", "dtype", "seed", "checkpoints", "data", "groups", "sampler"),
 )
+TASK_HELP = "a built-in task, or NAME=PACKAGE.MODULE:FACTORY; see `invbench list`"
 LPIPS_OPTIONS = ("device", "lpips_net", "lpips_weights", "offline")
 
 
@@ -41,7 +43,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         "--task",
         action="append",
         default=[],
-        help="as --invbench-task takes it; repeatable (default: the study's)",
+        help=f"{TASK_HELP}; repeatable (default: the study's)",
     )
     parser.add_argument(
         "--model", action="append", help="model id or name of a sampler; repeatable (default: all)"
@@ -59,4 +61,4 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 def say(line: str) -> None:
     """Write one line to standard output."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{terminal(line)}\n")

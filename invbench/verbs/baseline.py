@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
 from invbench.verbs import say, verb
+from invbench.verbs.score import PROFILE
 
 if TYPE_CHECKING:
     import argparse
@@ -50,8 +51,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     )
     kept = f", {len(promotion.kept)} others kept" if promotion.kept else ""
     say(f"{promotion.file.resolve()}: baseline of {len(promotion.cases)} cases{kept}")
-    if arguments.folder == BASELINES and arguments.name is None:
-        say("`pytest benchmarks/` compares with it when it is started from this folder")
+    if promotion.file.stem == PROFILE:
+        say(f"compare other scored samples with it by `invbench compare {promotion.file} RUN`")
+    elif arguments.folder == BASELINES and arguments.name is None:
+        say("`invbench run` compares with it when it is started from this folder")
     else:
         say(f"compare with it by --invbench-baseline {promotion.file}")
     return ExitCode.OK

@@ -24,5 +24,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the facts about this machine that records keep."""
     from invbench.machine import describe_environment, resolve_device
 
-    say(json.dumps(describe_environment(resolve_device(arguments.device)), indent=1))
+    facts = describe_environment(resolve_device(arguments.device))
+    for line in json.dumps(facts, indent=1).splitlines():
+        say(line)
     return ExitCode.OK

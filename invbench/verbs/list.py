@@ -37,7 +37,7 @@ def run(_: argparse.Namespace) -> ExitCode:
 
     say(f"models: {', '.join((*MODELS, *installed(SAMPLERS)))}")
     say(f"tasks: {', '.join(TASKS)}")
-    say("more tasks, by --invbench-task; +nS adds noise of std S levels of 255 to linear ones:")
+    say("more tasks for --task; +nS adds noise of std S levels of 255 to linear ones:")
     for family in FAMILIES:
         say(f"  {family.name}: {family.asks}{_numbers(family.numbers)}")
     for name, source in installed(GROUP).items():

@@ -27,12 +27,13 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Put runs of parts of the suite, or of its shards, together as a new run."""
     from invbench.errors import ConflictingRunsError
+    from invbench.escaping import error_text
     from invbench.runs import RunStore, merge
 
     try:
         count = merge([RunStore(folder) for folder in arguments.runs], RunStore(arguments.output))
     except ConflictingRunsError as error:
-        sys.stderr.write(f"invbench: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"invbench: {error_text(error)}\n")
         return ExitCode.INCOMPARABLE
     say(f"{arguments.output}: {count} cases")
     return ExitCode.OK

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import add_options, read_options
-from invbench.verbs import say, verb
+from invbench.suite import add_options, at_least_one, read_options
+from invbench.verbs import TASK_HELP, say, verb
 
 if TYPE_CHECKING:
     import argparse
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "observe", run)
-    parser.add_argument(
-        "--task", dest="task_text", required=True, help="as --invbench-task takes it"
-    )
+    parser.add_argument("--task", dest="task_text", required=True, help=TASK_HELP)
     parser.add_argument(
         "--images", dest="photographs", type=Path, required=True, metavar="DIR", help="to observe"
     )
     parser.add_argument(
-        "--size", type=int, help="side of the square targets, in pixels (default: the profile's)"
+        "--size",
+        type=at_least_one,
+        help="side of the square targets, in pixels (default: the profile's)",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     add_options(parser.add_argument, only=("profile", "device"))

@@ -35,6 +35,7 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print scores beside the study's, as Markdown, how their orders agree, and what holds."""
     from invbench.errors import MissingDataError
+    from invbench.escaping import markdown
     from invbench.gate import read_snapshot
     from invbench.report.paper import paper_report, read_paper
 
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if not any(record.validity for record in cases.values()):
             raise MissingDataError(f"{path}: no case was measured")
         if len(arguments.runs) > 1:
-            say(f"# {path.name}")
+            say(f"# {markdown(path.name)}")
         for line in paper_report(cases, paper):
             say(line)
     return ExitCode.OK

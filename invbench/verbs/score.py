@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
 from invbench.suite import add_options, read_options
-from invbench.verbs import LPIPS_OPTIONS, say, verb
+from invbench.verbs import LPIPS_OPTIONS, TASK_HELP, say, verb
 
 if TYPE_CHECKING:
     import argparse
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from invbench.verbs import AddParser
 
 COLUMNS = (
-    *("images", "samples", "psnr", "ssim", "coverage", "ideal_coverage", "mean_width"),
-    *("null_space_width", "duplicate_fraction", "winkler", "crps"),
+    *("images", "samples", "psnr", "ssim", "coverage", "ideal_coverage", "crps_skill"),
+    *("mean_width", "null_space_width", "duplicate_fraction", "winkler", "crps"),
 )
 PROFILE = "folder"  # no size of the suite's was asked for
 
@@ -29,17 +29,20 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "score", run)
     parser.add_argument("folder", type=Path, help="samples: FOLDER/<model>/<image id>/*.png")
-    parser.add_argument(
-        "--task", dest="task_text", required=True, help="as --invbench-task takes it"
-    )
+    parser.add_argument("--task", dest="task_text", required=True, help=TASK_HELP)
     parser.add_argument(
         "--observations", type=Path, required=True, metavar="DIR", help="<image id>.png"
     )
     parser.add_argument("--targets", type=Path, metavar="DIR", help="<image id>.png, for coverage")
     parser.add_argument(
+        "--no-skill",
+        action="store_true",
+        help="do not draw the reference's samples, which takes seconds for images of 512x512",
+    )
+    parser.add_argument(
         "-o", "--output", type=Path, metavar="RUN", help="folder of the run (results/<time>)"
     )
-    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh"))
+    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh", "pictures"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -49,12 +52,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.models import Case
     from invbench.runs import RunStore
     from invbench.suite.loading import load_metrics
+    from invbench.suite.names import check_model_folders
     from invbench.suite.own_tasks import read_task_of_files
     from invbench.suite.resolve import Suite
     from invbench.suite.session import default_results, describe
 
     options = read_options(arguments)
     suite = Suite(options)
+    models = find_samples(arguments.folder)
+    check_model_folders(arguments.folder, models)
     task = read_task_of_files(arguments.task_text)
     question = Question(
         task=task,
@@ -63,17 +69,21 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         metrics=load_metrics(options, suite.device, offline=options.offline),
         groups=options.groups,
         device=suite.device,
+        skill=not arguments.no_skill,
+        n_pictures=options.pictures,
     )
-    models = find_samples(arguments.folder)
+    evaluations = score_samples(models, question)  # before a run that is there is replaced
     cases = tuple(Case(model, task.name).id for model in models)
     store = RunStore(arguments.output or default_results())
-    store.begin(fresh=options.fresh)
-    facts = describe(suite, store.folder.name, sys.argv, cases)
-    store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
     records = []
-    for evaluation in score_samples(models, question):
-        store.write_case(evaluation.record, evaluation.scores)
-        records.append(evaluation.record)
+    with store.begin(fresh=options.fresh, remedy=", or delete the run by --fresh") as claim:
+        facts = describe(suite, store.run_id, sys.argv, cases)
+        store.write_run(asdict(replace(facts, profile=PROFILE, expected_cases=cases)))
+        for evaluation in evaluations:
+            claim.check()
+            store.write_pictures(evaluation.record.case_id, evaluation.pictures)
+            store.write_case(evaluation.record, evaluation.scores)
+            records.append(evaluation.record)
     for line in lines(records):
         say(line)
     say(f"records: {store.folder}")

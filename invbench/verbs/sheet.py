@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import read_options
+from invbench.suite import at_least_one, read_options
 from invbench.verbs import add_picture_options, say, verb
 
 if TYPE_CHECKING:
@@ -31,19 +31,24 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "sheet", run)
     add_picture_options(parser)
-    parser.add_argument("--tile", type=int, default=96, help="largest side of a picture, in pixels")
+    parser.add_argument(
+        "--tile", type=at_least_one, default=96, help="largest side of a picture, in pixels"
+    )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw a few samples of every method and sampler and lay them out, a picture a task."""
-    from invbench.files import atomic_write
+    from invbench.files import atomic_write, make_folder
     from invbench.models import MODELS
     from invbench.report.contact_sheet import contact_sheet, encode_png
+    from invbench.suite.checks import check_data
     from invbench.suite.resolve import Suite
 
     options = replace(read_options(arguments), samples=SAMPLES)
     suite = Suite(options)
+    check_data(suite, suite.tasks)
     columns = arguments.model or [*MODELS, *suite.own]
+    make_folder(arguments.output)
     for problem in map(suite.problem, suite.tasks):
         subjects = suite.subjects(problem.name, arguments.model)
         photos = suite.data_set(problem.name).photos[:INPUTS]
@@ -71,7 +76,7 @@ def draw_rows(
             model: [_picture(one) for one in draw_samples(subject.sampler, observed, settings)]
             for model, subject in subjects.items()
         }
-        observation, target = _picture(observed.observation), _picture(observed.target)
+        observation, target = _picture(observed.compared), _picture(observed.target)
         rows.append(SheetRow(photo.id, observation, target, pictures))
     return rows
 

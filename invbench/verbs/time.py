@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import add_options, read_options
-from invbench.verbs import say, verb
+from invbench.suite import add_options, at_least_one, read_options
+from invbench.verbs import TASK_HELP, say, verb
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invbench.verbs import AddParser
 
 OPTIONS = (
-    *("profile", "device", "dtype", "seed", "samples"),
+    *("profile", "device", "dtype", "seed", "samples", "chunk_size"),
     *("checkpoints", "data", "sampler", "freed_memory"),
 )
 
@@ -27,12 +27,12 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "time", run)
     parser.add_argument("model", help="model id, see `invbench list`, or a sampler's name")
-    parser.add_argument("task_text", metavar="task", help="as --invbench-task takes it")
+    parser.add_argument("task_text", metavar="task", help=TASK_HELP)
     parser.add_argument(
         "--vs", type=Path, metavar="DIR", help="folder of other weights, timed in turns with these"
     )
-    parser.add_argument("--processes", type=_positive, default=5, help="fresh processes (5)")
-    parser.add_argument("--rounds", type=_positive, default=5, help="timed rounds in each (5)")
+    parser.add_argument("--processes", type=at_least_one, default=5, help="fresh processes (5)")
+    parser.add_argument("--rounds", type=at_least_one, default=5, help="timed rounds in each (5)")
     parser.add_argument(
         "--random-weights", action="store_true", help="time an untrained network of full size"
     )
@@ -47,6 +47,7 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Time a sampler in fresh processes, or its weights and others in turns."""
+    from invbench.files import make_folder
     from invbench.models import Case
     from invbench.report import SPEED_HEADINGS, align, speed_rows
     from invbench.runs import RunStore
@@ -67,6 +68,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         other = arguments.vs_output or output.with_name(f"{output.name}-vs")
         options = replace(job.options, checkpoints=arguments.vs)
         jobs.append(replace(job, options=options, output=other))
+    for each in jobs:
+        make_folder(each.output)
     rows = []
     found = time_in_processes(jobs, processes=arguments.processes)
     for each, timed in zip(jobs, found, strict=True):
@@ -105,10 +108,3 @@ def _store(store: RunStore, case_id: str, timed: Timed) -> None:
     before = store.read_timing()
     cases = {**(before.cases if before else {}), case_id: timed.timing}
     store.write_timing(TimingRecord(cases=cases))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.exit_codes import ExitCode
-from invbench.suite import add_options
+from invbench.suite import add_options, at_least_one
 from invbench.verbs import LPIPS_OPTIONS, say, verb
 
 if TYPE_CHECKING:
@@ -36,13 +36,17 @@ def add(add_parser: AddParser) -> None:
     budget.add_argument(
         "--minutes", "--minutes-per-pair", type=float, help="minutes of computing, for each pair"
     )
-    budget.add_argument("--steps", type=int, help="optimizer steps, for each pair")
+    budget.add_argument("--steps", type=at_least_one, help="optimizer steps, for each pair")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="with --all: processes side by side"
+        "--jobs",
+        type=at_least_one,
+        default=1,
+        metavar="N",
+        help="with --all: processes side by side",
     )
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=at_least_one,
         default=1,
         metavar="N",
         help="with --all: train every pair N times, each time up to twice the budget before",
@@ -53,7 +57,9 @@ def add(add_parser: AddParser) -> None:
         default="cases",
         help="with --all: of the pairs in a round; skill takes the worst first",
     )
-    parser.add_argument("--threads", type=int, help="CPU threads of a process (default: torch's)")
+    parser.add_argument(
+        "--threads", type=at_least_one, help="CPU threads of a process (default: torch's)"
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("checkpoints"), metavar="DIR", help="for the weights"
     )

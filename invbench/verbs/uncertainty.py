@@ -34,10 +34,14 @@ def add(add_parser: AddParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw the calibrated intervals of every method as light upon its mean samples."""
     from invbench.errors import MissingCheckpointError
+    from invbench.files import make_folder
     from invbench.report.figures import draw_uncertainty, save_arrays
+    from invbench.suite.checks import check_data
     from invbench.suite.resolve import Suite
 
     suite = Suite(read_options(arguments))
+    check_data(suite, suite.tasks)
+    make_folder(arguments.output)
     for problem in map(suite.problem, suite.tasks):
         subjects = suite.subjects(problem.name, arguments.model)
         if not subjects:

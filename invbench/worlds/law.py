@@ -53,7 +53,9 @@ class Mixture:
             noisy: ``[N, C, H, W]``.
             std: one number, or one a row ``[N]``.
         """
-        variance = torch.as_tensor(std, device=noisy.device).to(noisy).square().reshape(-1, 1, 1, 1)
+        kind = std.dtype if isinstance(std, torch.Tensor) else torch.float32
+        stds = torch.as_tensor(std, dtype=kind, device=noisy.device).to(noisy)
+        variance = stds.square().reshape(-1, 1, 1, 1)
         found = torch.zeros_like(noisy)
         shares = self.shares(noisy, variance)
         for j, (mean, scale) in enumerate(zip(self.means.to(noisy), self.scales, strict=True)):
@@ -126,8 +128,18 @@ class MixturePosterior:
         shares = self.observed.shares(observation.double(), self._variance(observation.double()))
         part = draw_parts(shares, generators)
         shape = tuple(self.prior.spectrum.shape)
-        noise = torch.stack([torch.randn(shape, generator=one) for one in generators])
-        error = torch.stack([torch.randn(observation.shape[1:], generator=g) for g in generators])
+        noise = torch.stack(
+            [
+                torch.randn(shape, generator=one, dtype=torch.float32, device="cpu")
+                for one in generators
+            ]
+        )
+        error = torch.stack(
+            [
+                torch.randn(observation.shape[1:], generator=g, dtype=torch.float32, device="cpu")
+                for g in generators
+            ]
+        )
         drawn = self.prior.sample(part, noise.to(observation))
         missed = observation - self.operator(drawn) - self.std * error.to(observation)
         scales = self.prior.scales.to(observation)[part][:, None, None, None]
@@ -176,10 +188,12 @@ class MixturePosterior:
         return forward_factors(self.operator)
 
     def _variance(self, like: Tensor) -> Tensor:
-        return torch.full((1, 1, 1, 1), self.std**2).to(like)
+        return torch.full((1, 1, 1, 1), self.std**2, dtype=torch.float32, device="cpu").to(like)
 
 
 def draw_parts(shares: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Draw a part of each row's shares ``[N, J]``, row k from generator k."""
-    rank = torch.stack([torch.rand((), generator=one) for one in generators]).to(shares)
+    rank = torch.stack(
+        [torch.rand((), generator=one, dtype=torch.float32, device="cpu") for one in generators]
+    ).to(shares)
     return (shares.cumsum(1)[:, :-1] < rank[:, None]).sum(1)

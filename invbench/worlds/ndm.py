@@ -75,7 +75,7 @@ class ConditionalMean:
         pairs = [torch.einsum("ai,bi->abi", matrix, matrix) for matrix in (row, column)]
         seen = torch.einsum("abi,kij,cdj->kacbd", pairs[0], left, pairs[1])
         count = missed.shape[-1] * missed.shape[-2]
-        noise = variance * torch.eye(count).to(missed)
+        noise = variance * torch.eye(count, dtype=torch.float32, device="cpu").to(missed)
         matrix = seen.reshape(len(left), count, count) + noise
         weighed = torch.linalg.solve(matrix, turned.flatten(2).permute(1, 2, 0))
         weighed = weighed.permute(2, 0, 1).reshape(turned.shape)

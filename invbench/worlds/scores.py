@@ -76,7 +76,9 @@ def sliced_wasserstein(samples: Tensor, pool: Tensor) -> float:
     """
     flat, exact = samples.flatten(1).double(), pool.flatten(1).double()
     shape = (exact.shape[1], DIRECTIONS)
-    directions = torch.randn(shape, generator=generator(0), dtype=torch.float64).to(flat)
+    directions = torch.randn(shape, generator=generator(0), dtype=torch.float64, device="cpu").to(
+        flat
+    )
     along, known = ((values @ directions).sort(0).values for values in (flat, exact))
     unit = known.std(0)
     repeated = along.repeat_interleave(len(known) // len(along), dim=0)

@@ -48,11 +48,11 @@ class World:
     def law(self, height: int, width: int) -> Mixture:
         """Return the law of images of a size."""
         field = replace(fitted_prior(), std=self.std).field(height, width)
-        colors = torch.tensor(self.colors, dtype=torch.float64)[:, :, None, None]
+        colors = torch.tensor(self.colors, dtype=torch.float64, device="cpu")[:, :, None, None]
         return Mixture(
-            weights=torch.tensor(self.weights, dtype=torch.float64),
+            weights=torch.tensor(self.weights, dtype=torch.float64, device="cpu"),
             means=colors.expand(-1, -1, height, width),
-            scales=torch.tensor(self.scales, dtype=torch.float64),
+            scales=torch.tensor(self.scales, dtype=torch.float64, device="cpu"),
             factors=(field.color_covariance, field.row_covariance, field.column_covariance),
         )
 
@@ -62,7 +62,9 @@ class World:
         for index in range(count):
             source = generator(text_seed(f"world/{self.name}/{size}/{index}"))
             part = draw_parts(law.weights[None], [source])
-            noise = torch.randn((1, 3, size, size), generator=source, dtype=torch.float64)
+            noise = torch.randn(
+                (1, 3, size, size), generator=source, dtype=torch.float64, device="cpu"
+            )
             name = f"{self.name}-{index}"
             photos.append(Photo(name, name, to_uint8(law.sample(part, noise).float())[0]))
         return photos

@@ -258,3 +258,19 @@ def test_scores_against_the_target_are_kept(evaluation, samples):
     ]
     assert found.mean == pytest.approx(np.mean(each), abs=1e-3)
     assert (found.unit, len(found.per_image)) == ("dB", 3)
+
+
+class Tight(Blurry):
+    """A sampler whose device holds three samples."""
+
+    def __call__(self, observation, generators):
+        if len(generators) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().__call__(observation, generators)
+
+
+def test_the_record_says_how_many_samples_memory_held_at_a_time(evaluation):
+    found = run(sampler=Tight(128)).record
+    assert found.throughput.chunk_size == 3
+    assert found.validity == evaluation.record.validity
+    assert found.contract == ()

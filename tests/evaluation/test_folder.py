@@ -18,11 +18,17 @@ from invbench.data import DataSet
 from invbench.data.layout import find_samples
 from invbench.data.photos import photos
 from invbench.errors import EmptyFolderError
-from invbench.evaluation import Question, score_image, score_samples
+from invbench.evaluation import (
+    Question,
+    Settings,
+    reference_scores,
+    score_image,
+    score_samples,
+)
 from invbench.images import from_uint8, to_uint8
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.operators import PillowBicubic, PillowJpeg
-from invbench.problems import get_task
+from invbench.problems import find_task, get_task
 from invbench.runs import RunStore, from_json, to_json
 
 METRICS = validity_metrics(load_lpips(offline=True))[:2]
@@ -53,7 +59,7 @@ def image(layout, k, *, model="good", image_id="astronaut-0"):
 
 def question(layout, *, task="sr16", targets=True, metrics=METRICS, **arguments):
     return Question(
-        task=get_task(task),
+        task=find_task(task),
         observations=layout / "observations",
         targets=layout / "targets" if targets else None,
         metrics=metrics,
@@ -167,6 +173,47 @@ def test_without_targets_there_is_no_coverage_but_width(layout):
         expected = with_targets.interval.scores[name]["value"]
         assert record.spread[name].mean == pytest.approx(expected)
     assert record.spread["width"].mean > 0.01
+
+
+def test_the_skill_is_against_the_suite_s_own_reference_on_the_same_images(layout):
+    add_model(layout)
+    shutil.rmtree(layout / "samples" / "other" / PHOTOS[0].id)
+    found = score(layout)
+    for model, images in (("good", PHOTOS), ("other", PHOTOS[1:])):
+        settings = Settings(n_samples=3, chunk_size=3)
+        expected = reference_scores(get_task("sr16"), DataSet("targets", images), settings)
+        record = found[model].record
+        for name, scores in expected.scores.items():
+            skill = record.skill[name]
+            assert skill.reference_per_image == pytest.approx(scores.tolist())
+            assert skill.value == pytest.approx(1 - np.mean(skill.per_image) / scores.mean())
+        assert record.skill["crps"].value == pytest.approx(
+            1 - record.interval.scores["crps"]["value"] / record.reference["crps"]
+        )
+        assert record.reference == pytest.approx(expected.means)
+        assert record.skill["crps"].value > 0.5  # the samples are the target and little noise
+
+
+def test_the_reference_is_given_the_observation_on_disk(layout):
+    before = score(layout)["good"].record.skill["crps"].reference_per_image
+    path = layout / "observations" / f"{PHOTOS[0].id}.png"
+    Image.new("RGB", (8, 8)).save(path)
+    after = score(layout)["good"].record.skill["crps"].reference_per_image
+    assert after[0] > 2 * before[0]
+    assert after[1:] == before[1:]
+
+
+@pytest.mark.parametrize("wanted", [{"targets": False}, {"skill": False}])
+def test_without_targets_or_if_not_wanted_there_is_no_skill(layout, wanted):
+    record = score(layout, **wanted)["good"].record
+    assert (record.skill, record.reference) == ({}, {})
+
+
+def test_of_single_samples_there_is_no_skill(layout):
+    for photo in PHOTOS:
+        for k in (1, 2):
+            image(layout, k, image_id=photo.id).unlink()
+    assert score(layout)["good"].record.skill == {}
 
 
 def test_pairs_are_made_by_id_and_never_by_order(layout):
@@ -368,6 +415,19 @@ class TestObservationsThatAreNotTheTasks:
         observe = getattr(self, observe) if isinstance(observe, str) else observe
         (said,) = self.said(tmp_path, observe, task="decompression", targets=False)
         assert said.startswith("F(observation) is far from the observation (median 2")
+
+    @pytest.mark.parametrize("hidden", [0.0, 0.5])
+    def test_masks_whose_hidden_pixels_are_not_black_are_named(self, tmp_path, hidden):
+        task = find_task("inpaint-box")
+        shown = task.problem((128, 128)).measured()
+
+        def observe(target):
+            return target.where(shown, torch.tensor(hidden))
+
+        said = self.said(tmp_path, observe, task="inpaint-box", targets=False)
+        assert len(said) == (hidden > 0)
+        if hidden:
+            assert said[0].endswith("not made by inpaint-box")
 
     def test_another_interpolation_is_named_if_there_are_targets(self, tmp_path):
         def antialiased(target, *, antialias=True):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from invbench.data.photos import photos
 from invbench.errors import InvalidSamplesError
-from invbench.evaluation import Settings, draw_samples, observe
+from invbench.evaluation import Settings, draw_samples, draw_within_memory, observe
 from invbench.evaluation.sampling import draw
 from invbench.images import to_uint8
 from invbench.problems import get_task
@@ -69,8 +71,8 @@ SPOILT = {
     "cropped": (lambda x: x[:, :, :4], "shape"),
     "one too few": (lambda x: x[:-1], "shape"),
     "gray": (lambda x: x[:, :1], "shape"),
-    "in 0 to 255": (lambda x: x * 255, r"not \[0, 1\]"),
-    "in -1 to 1": (lambda x: x * 2 - 1, r"not \[0, 1\]"),
+    "in 0 to 255": (lambda x: x * 255, r"beyond \[0, 1\]"),
+    "in -1 to 1": (lambda x: x * 2 - 1, r"beyond \[0, 1\]"),
     "8 bits": (to_uint8, "dtype torch.uint8; convert"),
     "8 bits in NumPy": (lambda x: to_uint8(x).numpy(), "dtype torch.uint8; convert"),
     "a list": (list, "of type list; return one tensor"),
@@ -158,3 +160,30 @@ def test_a_nan_is_traced_to_its_sample():
 
     with pytest.raises(InvalidSamplesError, match="sample 1 of a: 1 of 192 values are NaN"):
         draw(sampler, observations(1), task="t", image_ids=["a"], size=SIZE, n_samples=2)
+
+
+class Small:
+    """A sampler whose device holds a few samples."""
+
+    def __init__(self, room):
+        self.room, self.calls = room, []
+
+    def __call__(self, observation, generators):
+        self.calls.append(len(generators))
+        if len(generators) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return noisy(observation, generators).repeat_interleave(8, -1).repeat_interleave(8, -2)
+
+
+def test_where_memory_runs_out_fewer_samples_are_drawn_at_a_time():
+    task = get_task("colorization")
+    observed = observe(photos(64, 1)[0], task.problem((64, 64)), torch.device("cpu"))
+    observed = replace(observed, observation=observed.observation[..., ::8, ::8])
+    settings = Settings(n_samples=10, chunk_size=32)
+    small = Small(3)
+    samples, fits = draw_within_memory(small, observed, settings)
+    assert torch.equal(samples, draw_samples(Small(10), observed, settings))
+    assert (fits.chunk_size, settings.chunk_size) == (2, 32)
+    assert small.calls == [10, 5, 2, 2, 2, 2, 2]
+    with pytest.raises(torch.OutOfMemoryError):
+        draw_within_memory(Small(0), observed, settings)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from gate_records import CASES, record, write_run
+from run_records import timing_record
 
 from invbench.cli import main
 from invbench.errors import InvalidRecordError, MissingDataError
@@ -25,6 +26,7 @@ from invbench.gate import (
     release_name,
 )
 from invbench.gate.snapshots import _digest
+from invbench.runs import RunStore
 
 GPU = {"gpu": {"name": "NVIDIA H100 80GB HBM3"}, "cpu": {"name": "any"}}
 
@@ -69,9 +71,7 @@ def test_the_file_is_reviewed_by_case_and_says_nothing_of_its_machine(run, tmp_p
 
 
 def test_timings_of_processes_are_kept(run, tmp_path):
-    entry = {"environment_key": "k", "samples_per_round": 4, "seconds": [[1.0, 2.0], [3.0, 4.0]]}
-    cases = {"chimle-sr16": entry}
-    (run / "timing.json").write_text(json.dumps({"schema": "invbench.timing/1", "cases": cases}))
+    RunStore(run).write_timing(timing_record(seconds=((1.0, 2.0), (3.0, 4.0))))
     file = promote(run, tmp_path / "baselines").file
     timings = read_snapshot(file).timings
     assert timings["chimle-sr16"].seconds == ((1.0, 2.0), (3.0, 4.0))
@@ -221,12 +221,12 @@ class TestFind:
     [
         (lambda text: text[:50], "not JSON"),
         (lambda text: text.replace("baseline/2", "baseline/1"), "not of schema"),
-        (lambda text: text.replace('"cases"', '"case"'), "not a baseline, 'cases'"),
-        (lambda text: text.replace('"profile": "tiny"', '"profil": 1'), "profile or environment"),
+        (lambda text: text.replace('"cases"', '"case"'), "cases is missing"),
+        (lambda text: text.replace('"profile": "tiny"', '"profil": 1'), "profile is missing"),
         (lambda text: text.replace('"n_samples": 20, "seed"', '"n_samples": 9, "seed"'), "edited"),
         (lambda text: text.replace('"mean": 0.', '"mean": 0.0', 1), "it was edited"),
         (lambda text: re.sub(r'("per_image": \[)\d+', r"\g<1>23", text, count=1), "it was edited"),
-        (lambda text: text.replace('"run": "run"', '"run": "other"', 1), "not a baseline, 'other'"),
+        (lambda text: text.replace('"run": "run"', '"run": "other"', 1), "a run is not stated"),
         (lambda text: text.replace('"seconds": [[', '"seconds": [["x", '), "timings"),
     ],
     ids=["half", "schema", "cases", "profile", "identity", "mean", "scores", "run", "timings"],

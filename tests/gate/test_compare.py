@@ -55,7 +55,7 @@ class TestExitStatus:
         assert "no regression found; 9 rows unresolved (worst could be" in capsys.readouterr().out
         assert main(["compare", *runs, "--gate", "noninferiority"]) is ExitCode.FAILED
 
-    def test_2_if_the_input_is_unusable(self, run, tmp_path, capsys):
+    def test_2_if_an_option_is_unusable(self, run):
         runs = [run("a"), run("b")]
         for alpha in ("5", "2", "0.0002"):
             with pytest.raises(SystemExit) as stopped:
@@ -64,8 +64,11 @@ class TestExitStatus:
         with pytest.raises(SystemExit) as stopped:
             main(["compare", *runs, "--gate", "harder"])
         assert stopped.value.code == ExitCode.USAGE
+
+    def test_4_if_a_record_is_damaged(self, run, tmp_path, capsys):
+        runs = [run("a"), run("b")]
         (tmp_path / "b" / "cases" / "ddrm-sr16.json").write_text("{")
-        assert main(["compare", *runs]) is ExitCode.USAGE
+        assert main(["compare", *runs]) is ExitCode.MISSING
         assert "ddrm-sr16.json" in capsys.readouterr().err
 
     def test_3_if_cases_are_gone(self, run, capsys):

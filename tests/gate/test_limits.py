@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from run_records import case_record
+from run_records import case_record, run_record
 
 from invbench.errors import InvalidRecordError, MissingDataError
 from invbench.gate import TOLERANCES
@@ -106,7 +106,7 @@ def test_narrower_intervals_that_are_better_are_no_offence(tmp_path):
     """What learnt more has a lower CRPS, the same coverage and narrower intervals."""
     file, store = tmp_path / "t.toml", RunStore(tmp_path / "run")
     file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 0.02\nwinkler = 0.02\n")
-    store.write_run({"profile": "tiny"})
+    store.write_run(run_record())
     store.write_case(case_record())
     write_limits(file, store)
     plain = case_record()
@@ -174,7 +174,7 @@ class TestSpread:
         slack = "[slack]\n" + "".join(f"{name} = 1\n" for name in quantities(case_record()))
         file.write_text(slack)
         store = RunStore(tmp_path / "run")
-        store.write_run({"profile": "tiny"})
+        store.write_run(run_record())
         for verdict in ("under", "over", "calibrated", "not tested"):
             spread = CalibrationVerdict(verdict=verdict)
             store.write_case(case_record(f"{verdict[0]}-sr16", calibration=spread))
@@ -192,7 +192,7 @@ class TestFile:
             "winkler = 1\ncrps = 1\n\n[small.x-sr16]\npsnr = 3.0\n"
         )
         store = RunStore(tmp_path / "run")
-        store.write_run({"profile": "tiny"})
+        store.write_run(run_record())
         store.write_case(case_record())
         store.write_case(case_record("ddrm-sr16", validity={}, status="skipped"))
         assert write_limits(file, store) == 1
@@ -208,7 +208,7 @@ class TestFile:
         file = tmp_path / "t.toml"
         file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\nwinkler = 1\n")
         store = RunStore(tmp_path / "run")
-        store.write_run({"profile": "tiny"})
+        store.write_run(run_record())
         store.write_case(case_record(psnr=73.0))
         write_limits(file, store)
         assert read_limits(file)["tiny"]["chimle-sr16"]["psnr"] == 50.0

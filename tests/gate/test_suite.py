@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from gate_records import CASES, record, write_run
 
+from invbench.exit_codes import ExitCode
 from invbench.gate import BASELINES, promote
 
 ROOT = Path(__file__).parents[2]
@@ -88,8 +89,8 @@ class TestNamedBaseline:
 
     def test_one_that_is_not_there_is_named(self, gate, run):
         done = gate(run("b"), "-k", "chimle-sr16", "--invbench-baseline=nowhere")
-        assert done.returncode == 1
-        assert "nowhere: no such file, run or baseline of cpu" in done.stdout
+        assert done.returncode == ExitCode.MISSING
+        assert "nowhere: no such file, run or baseline of cpu" in done.stderr
 
 
 class TestNoBaselineNamed:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from gate_records import CASES, record, snapshot, write_run
+from run_records import timing_record
 
 from invbench.cli import main
 from invbench.errors import InvalidRecordError
 from invbench.exit_codes import ExitCode
 from invbench.gate import Timing, compare_timings
+from invbench.runs import RunStore, TimingRecord
 
 
 @pytest.fixture
@@ -121,9 +122,8 @@ class TestTiming:
         runs = [run("a"), run("b")]
         for name, factor in (("a", 1.0), ("b", 2.0)):
             seconds = [[factor * (1 + 0.001 * p), factor] for p in range(5)]
-            entry = {"environment_key": "k", "samples_per_round": 20, "seconds": seconds}
-            text = json.dumps({"schema": "invbench.timing/1", "cases": {"chimle-sr16": entry}})
-            (tmp_path / name / "timing.json").write_text(text)
+            record = timing_record(environment_key="k", samples_per_round=20, seconds=seconds)
+            RunStore(tmp_path / name).write_timing(record)
         assert main(["compare", *runs]) is ExitCode.OK
         assert main(["compare", *runs, "--timing"]) is ExitCode.FAILED
         shown = capsys.readouterr().out
@@ -138,10 +138,10 @@ class TestTimingsAlone:
 
     def write(self, folder, factor, *, cases=("chimle-sr16",), processes=5):
         seconds = [[factor * (1 + 0.001 * p), factor] for p in range(processes)]
-        entry = {"environment_key": "k", "samples_per_round": 20, "seconds": seconds}
         write_run(folder, [], expected=[])
-        text = {"schema": "invbench.timing/1", "cases": dict.fromkeys(cases, entry)}
-        (folder / "timing.json").write_text(json.dumps(text))
+        timed = timing_record(environment_key="k", samples_per_round=20, seconds=seconds)
+        (entry,) = timed.cases.values()
+        RunStore(folder).write_timing(TimingRecord(cases=dict.fromkeys(cases, entry)))
         return str(folder)
 
     @pytest.mark.parametrize(

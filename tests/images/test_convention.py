@@ -58,3 +58,16 @@ def test_what_lies_between_two_levels_goes_to_the_even_one():
 def test_what_breaks_the_convention_is_named(images, message):
     with pytest.raises(InvalidImagesError, match=message):
         check_images(images, channels=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((0.0, 1 + 2**-23), r"span \[0, 1\], beyond \[0, 1\] by 1\.19e-07; clamp"),
+        ((-1e-9, 1.0), r"span \[-1e-09, 1\], beyond \[0, 1\] by 1e-09; clamp"),
+        ((-1.0, 2.5), r"span \[-1, 2\.5\], beyond \[0, 1\] by 1\.5; clamp"),
+    ],
+)
+def test_values_beyond_are_told_by_how_much(values, message):
+    with pytest.raises(InvalidImagesError, match=message):
+        check_images(torch.tensor(values).reshape(1, 1, 2))

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import features
 
 from invbench.machine import environment
 from invbench.machine.environment import (
     DeviceError,
     describe_environment,
+    device_key,
+    forbid_tf32,
     gpu_state,
     lasting_facts,
     resolve_device,
@@ -51,11 +54,18 @@ def gpus(monkeypatch):
     return chosen
 
 
+@pytest.fixture
+def switches():
+    """Leave the process as the suite's other tests expect it."""
+    yield
+    forbid_tf32()
+
+
 def test_a_cpu_has_no_gpu_and_everything_is_json():
     facts = describe_environment(CPU)
     assert facts["gpu"] is None
     assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert facts["libjpeg"]["version"]
+    assert facts["libjpeg"]["version"] == (features.version("libjpeg_turbo") or "6.2")
     assert {"python", "os", "cpu", "cuda", "cudnn", "determinism", "git"} <= set(facts)
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
 
@@ -90,8 +100,42 @@ def test_the_device_asked_for_becomes_the_current_one(gpus):
     assert gpus == [CARD]
 
 
-def test_auto_deals_gpus_out_to_workers(gpus):  # noqa: ARG001 the fixture pretends
-    found = [resolve_device("auto", worker=worker).index for worker in range(4)]
+@pytest.mark.parametrize("name", ["mps", "xpu", "meta"])
+def test_a_device_whose_work_is_not_waited_for_is_refused(name):
+    with pytest.raises(DeviceError, match=f"{name}: clocks do not wait"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_gpus_are_dealt_out_to_workers(gpus, name):  # noqa: ARG001 the fixture pretends
+    found = [resolve_device(name, worker=worker).index for worker in range(4)]
     assert found == [0, 1, 0, 1]
     with pytest.raises(DeviceError):
         resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    "backend", [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul, torch.backends]
+)
+def test_without_tf32_old_switches_can_still_be_read(switches, backend):  # noqa: ARG001
+    backend.fp32_precision = "tf32"
+    forbid_tf32()
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        pass
+    assert describe_environment(CPU)["determinism"]["matmul_fp32_precision"] == "ieee"
+
+
+def test_a_sampler_that_turns_tf32_on_is_timed_under_another_key(gpus, switches):  # noqa: ARG001
+    forbid_tf32()
+    before = device_key(CARD, "float32")
+    assert before.endswith("/float32/ieee")
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    assert device_key(CARD, "float32").endswith("/float32/conv ieee, matmul tf32")
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    assert device_key(CARD, "float32").endswith("/float32/tf32")
+    forbid_tf32()
+    torch.backends.cudnn.allow_tf32 = True  # the old switch
+    assert device_key(CARD, "float32").endswith("/float32/conv tf32, matmul ieee")

@@ -6,9 +6,11 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
-from invbench.machine import freed_memory_is_kept
+from invbench.machine import bytes_in_use, freed_memory_is_kept
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 
@@ -60,3 +62,23 @@ def test_a_setting_from_outside_is_seen():
 def test_another_c_library_keeps_nothing(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not freed_memory_is_kept()
+    assert bytes_in_use(torch.device("cpu")) is None
+
+
+@glibc
+@pytest.mark.parametrize("library", [torch, np], ids=["torch", "numpy"])
+def test_bytes_in_use_are_those_of_tensors_and_arrays(library):
+    before = bytes_in_use(torch.device("cpu"))
+    kept = library.ones(10**6, dtype=library.float32)
+    assert bytes_in_use(torch.device("cpu")) - before == pytest.approx(4e6, abs=1e5)
+    del kept
+    assert bytes_in_use(torch.device("cpu")) - before == pytest.approx(0, abs=1e5)
+
+
+@glibc
+def test_garbage_is_not_in_use():
+    before = bytes_in_use(torch.device("cpu"))
+    cycle = [torch.ones(10**6)]
+    cycle.append(cycle)
+    del cycle
+    assert bytes_in_use(torch.device("cpu")) - before == pytest.approx(0, abs=1e5)

@@ -50,9 +50,8 @@ def test_without_a_card_nothing_is_waited_for(monkeypatch):
 
 
 def test_samples_a_second_are_those_of_the_median_round():
-    experiment = SimpleNamespace(
-        settings=Settings(n_samples=20, chunk_size=20), subject=SimpleNamespace(nfe=None)
-    )
-    record = _throughput(experiment, [1.0, 2.0, 2.5, 4.0, 40.0], None)
+    experiment = SimpleNamespace(subject=SimpleNamespace(nfe=None))
+    settings = Settings(n_samples=20, chunk_size=20)
+    record = _throughput(experiment, settings, [1.0, 2.0, 2.5, 4.0, 40.0], None)
     assert record.samples_per_second == 20 / 2.5
     assert record.seconds_per_round == (1.0, 2.0, 2.5, 4.0, 40.0)

@@ -169,7 +169,7 @@ def test_images_smaller_than_the_window_are_refused(window, side):
 @pytest.mark.parametrize("wrong", [lambda x: x * 255, lambda x: x * 2 - 1], ids=["0-255", "signed"])
 def test_images_in_another_range_are_refused(wrong):
     observation = photograph(3, 16, 16)
-    with pytest.raises(InvalidImagesError, match=r"not \[0, 1\]"):
+    with pytest.raises(InvalidImagesError, match=r"beyond \[0, 1\]"):
         ssim(wrong(altered(observation)), observation)
 
 

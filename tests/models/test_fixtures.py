@@ -15,7 +15,7 @@ from invbench.models.monce import MonceConfig
 from invbench.models.registry import MODELS, get_method
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
-from invbench.training.loop import Budget
+from invbench.training.budget import Budget
 from invbench.training.plan import plan_runs
 
 ROOT = Path(__file__).parents[2]

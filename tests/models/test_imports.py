@@ -18,7 +18,7 @@ from invbench.data.photos import photos
 from invbench.errors import (
     CorruptCheckpointError,
     ForeignCheckpointError,
-    MissingCheckpointError,
+    MissingDataError,
     UnknownNameError,
 )
 from invbench.exit_codes import ExitCode
@@ -28,15 +28,13 @@ from invbench.models.cases import Case
 from invbench.models.checkpoints import load_weights
 from invbench.models.imports import (
     MismatchedCheckpointError,
-    UnsafeCheckpointError,
     compare,
     find_state,
     import_official,
-    read_official,
 )
 from invbench.models.registry import MODELS, get_method
 from invbench.networks.blur import BlurDown
-from invbench.networks.unet import UnetConfig
+from invbench.networks.weight_files import UnsafeCheckpointError, read_tensors
 from invbench.problems.profiles import PROFILES, Profile
 from invbench.runs.store import RunStore
 from invbench.suite.options import Options
@@ -222,7 +220,7 @@ class TestSafety:
         content = {"state_dict": {"a": torch.zeros(1)}, "hyper_parameters": Harmful(victim)}
         torch.save(content, path, _use_new_zipfile_serialization=zipped)
         with pytest.raises(UnsafeCheckpointError, match=r"posix\.mkdir.*plain\.pt"):
-            read_official(path)
+            read_tensors(path)
         assert not victim.exists()
         torch.load(path, weights_only=False)  # the file is as harmful as it says
         assert victim.exists()
@@ -231,14 +229,14 @@ class TestSafety:
         path, victim = tmp_path / "harmful.pkl", tmp_path / "victim"
         path.write_bytes(pickle.dumps(Harmful(victim)))
         with pytest.raises((UnsafeCheckpointError, CorruptCheckpointError)):
-            read_official(path)
+            read_tensors(path)
         assert not victim.exists()
 
     def test_options_of_a_trainer_have_to_be_left_out(self, tmp_path):
         content = {"state_dict": {}, "hyper_parameters": argparse.Namespace(lr=1)}
         torch.save(content, tmp_path / "lightning.ckpt")
         with pytest.raises(UnsafeCheckpointError, match=r"argparse\.Namespace"):
-            read_official(tmp_path / "lightning.ckpt")
+            read_tensors(tmp_path / "lightning.ckpt")
 
 
 class TestFiles:
@@ -254,17 +252,17 @@ class TestFiles:
     def test_damaged_ones_are_named(self, name, content, tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CorruptCheckpointError, match=name):
-            read_official(tmp_path / name)
+            read_tensors(tmp_path / name)
 
     def test_truncated_ones_are_named(self, official):
         path, _ = official
         path.write_bytes(path.read_bytes()[:-5000])
         with pytest.raises(CorruptCheckpointError, match="400_net_G"):
-            read_official(path)
+            read_tensors(path)
 
     def test_missing_ones_are_named(self, tmp_path):
-        with pytest.raises(MissingCheckpointError, match="no such file"):
-            read_official(tmp_path / "a.pth")
+        with pytest.raises(MissingDataError, match="no such file"):
+            read_tensors(tmp_path / "a.pth")
 
     def test_weights_that_are_not_finite_are_refused(self, official):
         path, state = official
@@ -283,7 +281,7 @@ class TestSuite:
     """An imported file is found by the suite and measured."""
 
     def test_by_the_paper_profile(self, official, tmp_path, monkeypatch):
-        monkeypatch.setitem(gan._NETWORKS, "official", UnetConfig(depth=6, channels=12))
+        monkeypatch.setitem(gan._NETWORKS, "official", gan._NETWORKS["tiny"])
         small = {**vars(PROFILES["paper"]), "sizes": dict.fromkeys(PROFILES["paper"].sizes, 64)}
         monkeypatch.setitem(PROFILES, "paper", Profile(**small))
         assert import_by_verb(official[0], tmp_path / "weights") is ExitCode.OK

@@ -302,6 +302,20 @@ class TestMasks:
         for both, one in zip(pair, alone, strict=True):
             assert torch.equal(both[1:], one)
 
+    def test_a_bit_says_nothing_of_the_others(self):
+        (mask,) = draw_masks([seeded(0)], [(64 * 20_000,)])
+        words = (mask > 0).double().reshape(-1, 64)
+        std = len(words) ** -0.5
+        assert float((2 * words.mean(0) - 1).abs().max()) < 5 * std
+        between = torch.corrcoef(words.T).fill_diagonal_(0)
+        assert float(between.abs().max()) < 5 * std
+        assert not torch.equal(words[:-1], words[1:])
+
+    def test_masks_of_one_call_share_no_bits(self):
+        first, second = draw_masks([seeded(0)], [(3, 1000), (3000,)])
+        agreement = float((first.flatten() == second.flatten()).double().mean())
+        assert agreement == pytest.approx(0.5, abs=0.05)
+
 
 class TestInstanceNorm:
     @pytest.mark.parametrize("count", [1, 3])

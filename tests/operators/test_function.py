@@ -92,5 +92,5 @@ def test_unrounded_is_the_twin_for_images_of_any_size():
         images = torch.rand(2, 3, height, width)
         assert torch.equal(operator(images), avg_pool2d(images, 2))
         assert operator.observation_shape(height, width) == (3, height // 2, width // 2)
-    with pytest.raises(InvalidImagesError, match="not \\[0, 1\\]"):
+    with pytest.raises(InvalidImagesError, match=r"beyond \[0, 1\]"):
         operator(2 * torch.ones(1, 3, 8, 8))

@@ -210,5 +210,5 @@ class TestPillowJpeg:
         assert operator.observation_shape(17, 33) == (3, 17, 33)
 
     def test_refuses_values_outside_the_unit_interval(self):
-        with pytest.raises(InvalidImagesError, match=r"not \[0, 1\]"):
+        with pytest.raises(InvalidImagesError, match=r"beyond \[0, 1\]"):
             PillowJpeg()(torch.full((3, 8, 8), 1.5))

@@ -10,6 +10,7 @@ from PIL import Image
 from skimage import data
 
 from invbench.errors import InvalidImagesError, UnknownNameError
+from invbench.gate.identities import first_difference
 from invbench.images import from_uint8
 from invbench.operators import PillowBicubic, bicubic_matrix, exact, resize, resize_bicubic
 
@@ -213,6 +214,12 @@ def test_reduces_as_the_published_imle_code(refs):
 
 
 class TestPillowBicubic:
+    def test_its_rule_is_stated_and_keeps_other_runs_apart(self):
+        ours = PillowBicubic(4).identity()
+        assert ours["rule"] == "Pillow 13"
+        found = first_difference(ours | {"rule": "Pillow 12"}, ours, "operator")
+        assert found == "operator.rule: 'Pillow 12' -> 'Pillow 13'"
+
     def test_equals_pillow_on_8_bit_images(self):
         images = pictures(64, 64)
         observation = PillowBicubic()(from_uint8(images))
@@ -228,8 +235,12 @@ class TestPillowBicubic:
     def test_its_repr_is_the_record(self):
         operator = PillowBicubic(factor=8)
         assert repr(operator) == "PillowBicubic(factor=8)"
-        params = {"factor": 8}
-        assert operator.identity() == {"name": "bicubic-pillow", "version": "1", "params": params}
+        assert operator.identity() == {
+            "name": "bicubic-pillow",
+            "version": "1",
+            "rule": "Pillow 13",
+            "params": {"factor": 8},
+        }
 
     def test_refuses_images_smaller_than_the_factor(self):
         with pytest.raises(InvalidImagesError, match="give at least 16x16"):

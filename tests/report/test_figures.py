@@ -107,6 +107,13 @@ def test_figure_is_written_and_says_its_scale(tmp_path):
     assert again.read_text().startswith("<?xml")
 
 
+def test_names_are_no_formulas(tmp_path):
+    name = r"a$\nonsense{$"
+    methods = {name: images(0.1)}
+    draw_uncertainty(tmp_path / "f.png", methods, title=name, image_ids=[name, name])
+    assert (tmp_path / "f.png").stat().st_size
+
+
 def test_bad_input_is_named(tmp_path):
     good = images(0.1)
     with pytest.raises(InvalidImagesError, match="expected both"):

@@ -40,7 +40,7 @@ class TestReading:
         ("text", "message"),
         [
             ("models =", "not TOML"),
-            ("models = []", "'tasks' is not there"),
+            ("models = []", "tasks is missing"),
             (f"{HEAD}[c-sr16]\npsnr = 1\nsource = 's'", "c-sr16 is none of"),
             (f"{HEAD}[a-sr16]\npsnr = 1", "a-sr16 has no source"),
             (f"{HEAD}[a-sr16]\nfid = 1\nsource = 's'", "a-sr16.fid = 1"),
@@ -53,7 +53,7 @@ class TestReading:
             read_paper(tmp_path / "t.toml")
 
     def test_a_missing_table_is_named(self, tmp_path):
-        with pytest.raises(MissingDataError, match="no such table"):
+        with pytest.raises(MissingDataError, match="no such file"):
             read_paper(tmp_path / "t.toml")
 
 
@@ -83,6 +83,22 @@ class TestReport:
         assert rows["a"][1:3] == ["20.00", "21.50"]
         assert rows["b"][1:3] == ["-", "22.00"]
         assert rows["c"][1:3] == ["-", "absent"]
+        assert "- psnr: not enough: 1 of 4 models have both" in lines
+
+    def test_shows_models_that_the_study_does_not_have(self):
+        def record(model, task, psnr):
+            identity = {"model": {"name": model}, "task": {"name": task}}
+            return case_record(f"{model}-{task}", identity=identity, psnr=psnr)
+
+        records = by_id(
+            record("mine", "sr16", 25.0),
+            record("a", "sr16", 20.0),
+            record("mine", "sr4", 30.0),
+            record("reference", "sr16", 40.0),
+        )
+        lines = paper_report(records, table_of(a=21.5))
+        rows = [line.strip("| ").split(" | ")[:3] for line in lines if line.startswith("| ")]
+        assert rows[2:] == [["a", "20.00", "21.50"], ["mine", "25.00", "-"]]
         assert "- psnr: not enough: 1 of 4 models have both" in lines
 
     @pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "lpips_squeeze_fp16"])

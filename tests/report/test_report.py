@@ -69,7 +69,7 @@ def test_markdown(store, tmp_path):
     )
     assert table[3].endswith("| - | **failed** |")
     assert {line.count(" | ") for line in table[:4]} == {14}
-    assert "- `cimle-sr16`: validity/psnr 1, limit >= 2 \\| &lt;b>worse&lt;/b>" in lines
+    assert "- cimle-sr16: validity/psnr 1, limit >= 2 \\| \\<b>worse\\</b>" in lines
     assert "- no such checkpoint: ddrm-sr16, msgan-sr16" in lines
     assert "- selected, but without a record: ndm-sr16" in lines
     assert "- throughput was not measured (shared): cimle-sr16" in lines
@@ -124,7 +124,7 @@ def test_csv_holds_every_number_in_full(tmp_path):
     assert (rows[0]["psnr_stderr"], rows[0]["lpips_random_stderr"]) == ("0.5", "")
     assert (rows[0]["samples_per_second"], rows[1]["samples_per_second"]) == ("16.0", "")
     assert (rows[0]["target_psnr_best"], rows[0]["crps_skill"]) == ("28.0", "0.25")
-    assert rows[1]["reason"] == 'a "reason", with\ncommas'
+    assert rows[1]["reason"] == r'a "reason", with\ncommas'
 
 
 def test_what_cannot_be_reported_is_named(store, tmp_path, capsys):

@@ -69,7 +69,8 @@ def test_two_results_for_one_case_are_refused(tmp_path, capsys):
 
 def test_another_identity_is_refused(tmp_path, capsys):
     a = shard(tmp_path / "a", case_record())
-    b = shard(tmp_path / "b", case_record(identity={"model": {"name": "chimle", "seed": 1}}))
+    identity = {"model": {"name": "chimle", "seed": 1}, "task": {"name": "sr16"}}
+    b = shard(tmp_path / "b", case_record(identity=identity))
     assert main(["merge", str(a.folder), str(b.folder), "-o", str(tmp_path / "c")]) == 3
     assert "identity.model.seed" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from run_records import case_record
+from run_records import case_record, run_record
 
 from invbench.errors import InvalidRecordError, MissingDataError, StorageError
 from invbench.runs.plain_json import canonical_json
@@ -43,7 +43,7 @@ def test_unknown_keys_are_ignored():
             "case/2 but of invbench.case/1; measure it",
         ),
         (lambda raw: {k: v for k, v in raw.items() if k != "case_id"}, "incomplete"),
-        (lambda raw: raw | {"identity": {"model": {"name": "other"}}}, "edited"),
+        (lambda raw: raw | {"identity": raw["identity"] | {"model": {"name": "other"}}}, "edited"),
         (lambda raw: [raw], "schema "),
     ],
     ids=["schema", "missing key", "edited", "list"],
@@ -66,7 +66,7 @@ def test_canonical_json_does_not_depend_on_order():
 class TestRunStore:
     def test_cases_and_scores_are_read_back(self, tmp_path):
         store = RunStore(tmp_path / "run")
-        store.write_run({"profile": "tiny"})
+        store.write_run(run_record())
         scores = {"psnr": np.arange(6.0).reshape(2, 3)}
         store.write_case(case_record(), scores)
         assert store.read_run()["profile"] == "tiny"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from run_records import case_record, timing_record
+from run_records import case_record, run_record, timing_record
 
 from invbench.errors import ExistingRunError, InvalidRecordError, StorageError
 from invbench.runs.store import RunStore
@@ -18,7 +21,7 @@ SCORES = {"psnr": np.array([[27.0, 29.0], [28.0, 28.0]]), "lpips_random": np.ful
 @pytest.fixture
 def store(tmp_path):
     store = RunStore(tmp_path / "run")
-    store.write_run({"profile": "tiny"})
+    store.write_run(run_record())
     store.write_case(case_record(), SCORES)
     return store
 
@@ -139,3 +142,75 @@ def test_timings_are_read_back(store):
     path.write_text(json.dumps(raw))
     with pytest.raises(InvalidRecordError, match=r"timing\.json: cases\.chimle-sr16\.seconds\[0\]"):
         store.read_timing()
+
+
+class TestDamage:
+    """What lies in the place of scores or of a record is refused by name, whatever it is."""
+
+    @pytest.mark.parametrize(
+        ("write", "said"),
+        [
+            (lambda stream: np.save(stream, SCORES["psnr"]), "damaged"),
+            (lambda stream: np.savez(stream, psnr=np.float64(3)), "no list of numbers"),
+            (lambda stream: np.savez(stream, psnr=np.array([None, "x"], object)), "damaged"),
+            (lambda stream: np.savez(stream, psnr=np.array([["a"]])), "no list of numbers"),
+            (lambda stream: np.savez(stream, **SCORES, sample_counts=np.array([9.0, 1.0])), "more"),
+        ],
+        ids=["plain npy", "0-d", "objects", "text", "counts"],
+    )
+    def test_scores_of_another_kind(self, store, write, said):
+        with (store.folder / "scores" / "chimle-sr16.npz").open("wb") as stream:
+            write(stream)
+        with pytest.raises(InvalidRecordError, match=said):
+            store.read_whole_case("chimle-sr16")
+
+    @pytest.mark.parametrize("kind", ["folder", "fifo", "deep", "digits", "half a character"])
+    def test_a_record_of_another_kind(self, store, kind):
+        path = store.folder / "cases" / "chimle-sr16.json"
+        text = path.read_text()
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "fifo":
+            os.mkfifo(path)
+        else:
+            found = {"deep": "[" * 100_000, "digits": "9" * 5000, "half a character": '"\\ud800"'}
+            path.write_text(text.replace('"wall_s": 2.0', f'"wall_s": {found[kind]}'))
+        with pytest.raises(InvalidRecordError, match=r"chimle-sr16\.json: "):
+            store.read_case("chimle-sr16")
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("environment", 3),
+            ("environment", {"gpu": "H100"}),
+            ("environment", {"git": []}),
+            ("selected_cases", 7),
+            ("earlier", 5),
+        ],
+        ids=["number", "gpu", "git", "selected", "earlier"],
+    )
+    def test_a_run_whose_facts_are_of_another_kind(self, store, name, value):
+        store.write_run(run_record(**{name: value}))
+        with pytest.raises(InvalidRecordError, match=rf"run\.json: {name}"):
+            store.read_run()
+
+    def test_a_record_with_fewer_numbers_than_images(self, store):
+        record = case_record()
+        metric = replace(record.validity["psnr"], per_image=(28.0,))
+        store.write_case(replace(record, validity={**record.validity, "psnr": metric}))
+        with pytest.raises(InvalidRecordError, match="not one number for each image"):
+            store.read_case("chimle-sr16")
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(store):
+    claim = store.begin(resume=True)
+    code = (
+        "import sys; from pathlib import Path; from invbench.runs import RunStore;"
+        f"RunStore(Path({str(store.folder)!r})).begin(fresh=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ExistingRunError" in done.stderr
+    assert "another process is writing to it" in done.stderr
+    assert store.read_case("chimle-sr16") is not None
+    claim.check()

@@ -90,3 +90,47 @@ def spoil(path, change):
     changed = change(text)
     assert changed != text
     path.write_text(changed)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("sampling", {"seed": 1}, "another seed than chimle-sr16"),
+        ("sampling", {"dtype": "bfloat16"}, "another dtype"),
+        ("sampling", {"n_samples": 9}, "another n_samples"),
+        ("metrics", {"psnr": {"version": "2"}}, "another metric psnr"),
+        ("task", {"operator": {"version": "2"}}, "another task sr16"),
+        ("task", {"dataset": {"image_ids": ["a", "c"]}}, "another data set of sr16"),
+        ("model", {"name": "cimle", "checkpoint": {"sha256": "b"}}, None),
+    ],
+    ids=["seed", "precision", "samples", "metric", "operator", "images", "another model"],
+)
+def test_records_of_one_run_were_measured_alike(run, capsys, part, change, said):
+    identity = {
+        "model": {"name": "chimle"},
+        "task": {"name": "sr16", "dataset": {"image_ids": ["a", "b"]}},
+        "sampling": {"n_samples": 2, "seed": 0, "dtype": "float32"},
+        "metrics": {"psnr": {"version": "1"}},
+    }
+    store = RunStore(run)
+    store.write_case(case_record(identity=identity))
+    store.write_case(
+        case_record("cimle-sr16", identity={**identity, part: identity[part] | change})
+    )
+    status = main(["validate", str(run)])
+    assert status is (ExitCode.FAILED if said else ExitCode.OK)
+    shown = capsys.readouterr().out
+    assert (f"ConflictingRunsError: measured with {said}" in shown) if said else "valid" in shown
+
+
+def test_samples_from_elsewhere_may_be_of_other_images(run):
+    identity = {
+        "model": {"name": "chimle"},
+        "task": {"name": "sr16", "dataset": {"image_ids": ["a", "b"]}},
+        "sampling": {"sampler": "folder", "n_samples": 2},
+    }
+    store = RunStore(run)
+    store.write_case(case_record(identity=identity))
+    identity["task"] = {"name": "sr16", "dataset": {"image_ids": ["b", "c"]}}
+    store.write_case(case_record("cimle-sr16", identity=identity))
+    assert main(["validate", str(run)]) is ExitCode.OK

@@ -118,6 +118,11 @@ class TestCases:
         with pytest.raises(UnknownNameError, match="a-b-c would be the id of two cases"):
             _ = suite(sampler=texts, task=tasks).cases
 
+    def test_ids_that_differ_in_capitals_alone_are_refused(self):
+        """Some file systems take them for one file."""
+        with pytest.raises(UnknownNameError, match="MINE-sr16, mine-sr16 would be the id of two"):
+            _ = suite(sampler=["mine=samplers:blurry", "MINE=samplers:blurry"], task=["sr16"]).cases
+
     def test_sizes_are_the_profiles_the_tasks_or_the_usual_one(self, module):  # noqa: ARG002
         run = suite(task=["sr16", "mine=my_tasks:halves", "sr4"])
         sizes = [run.problem(name).size for name in run.tasks]

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from mixed_folder import encoded, picture, write
 from pytest_benchmark.cli import main as pytest_benchmark_main
 
 from invbench.runs.store import RunStore
@@ -195,13 +196,17 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
         ("--invbench-task=sr5", "unknown task 'sr5'; did you mean"),
         ("--invbench-task=sr16=samplers:blurry", "sr16 is a built-in task"),
         ("--invbench-task=mine=samplers:blurry", "called without arguments"),
-        ("--invbench-require=chimel", "unknown --require 'chimel'; did you mean chimle"),
-        ("--invbench-checkpoints=nowhere", "--checkpoints nowhere: no such folder"),
-        ("--invbench-data=nowhere", "--data nowhere: no such folder"),
-        ("--invbench-images=0", "--images 0: give at least 1"),
-        ("--invbench-samples=-1", "--samples -1: give at least 1"),
-        ("--invbench-profile=paper", "has no data of its own; give --data"),
+        ("--invbench-require=chimel", "unknown --invbench-require 'chimel'; did you mean chimle"),
+        ("--invbench-checkpoints=nowhere", "--invbench-checkpoints nowhere: no such folder"),
+        ("--invbench-data=nowhere", "--invbench-data nowhere: no such folder"),
+        ("--invbench-images=0", "--invbench-images 0: give at least 1"),
+        ("--invbench-samples=-1", "--invbench-samples -1: give at least 1"),
+        ("--invbench-profile=paper", "has no data of its own; give --invbench-data"),
         ("--invbench-shard=3/2", "expected i/n"),
+        ("--invbench-groups=folder", "give --invbench-data"),
+        ("--invbench-images=82", "sr16: 82 images asked for; the embedded photographs give 81"),
+        ("--invbench-lpips-weights=nothing.pth", "nothing.pth: no such file of LPIPS weights"),
+        ("--invbench-baseline=nothing", "nothing: no such file, run or baseline of cpu"),
     ],
     ids=lambda text: text[11:40] if text.startswith("--") else "",
 )
@@ -216,17 +221,35 @@ def test_bad_options_are_named_all_at_once(tmp_path):
     options = ("--invbench-checkpoints=nowhere", "--invbench-images=0", "--invbench-task=sr5")
     done = suite(tmp_path / "run", "-k", "chimle-sr16", *options)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    for message in ("nowhere: no such folder", "--images 0", "unknown task 'sr5'"):
+    for message in ("nowhere: no such folder", "--invbench-images 0", "unknown task 'sr5'"):
         assert message in done.stdout + done.stderr
 
 
-def test_a_folder_of_ones_own_is_measured(tmp_path):
-    done = suite(
-        tmp_path / "run",
-        f"--invbench-data={tmp_path}",
-        "--invbench-sampler=mine=samplers:blurry",
-        "-k",
-        "mine-sr16",
-        *SMALL,
-    )
-    assert "EmptyFolderError" in done.stdout
+def test_photographs_that_cannot_be_used_are_named_before_any_work(tmp_path):
+    photos = tmp_path / "photos"
+    write(photos / "large.png", encoded(picture(0, 128), "PNG"))
+    write(photos / "middle.png", encoded(picture(1, 64), "PNG"))
+    write(photos / "alps" / "small.png", encoded(picture(2, 32), "PNG"))
+    write(photos / "broken.png", b"no image")
+    done = suite(tmp_path / "run", "-k", "chimle", f"--invbench-data={photos}")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert not (tmp_path / "run").exists()
+    large, small = done.stderr.split("UnreadableImageError: ")[1:]
+    mend = "remove or mend what cannot be used"
+    assert large.startswith(f"sr16: {photos}: {mend} (3)\n")
+    assert small.startswith(f"colorization, decompression: {photos}: {mend} (2)\n")
+    for name, listed in {
+        "broken.png: cannot be read": (large, small),
+        "alps/small.png: 32x32 pixels": (large, small),
+        "middle.png: 64x64 pixels; at least 128 are needed": (large,),
+        "large.png": (),
+    }.items():
+        assert [name in part for part in (large, small)] == [p in listed for p in (large, small)]
+
+
+def test_photographs_of_tasks_that_are_not_selected_may_be_too_small(tmp_path):
+    for number in range(2):
+        write(tmp_path / "photos" / f"{number}.png", encoded(picture(number, 64), "PNG"))
+    arguments = (f"--invbench-data={tmp_path / 'photos'}", "-k", "mine-colorization", *SMALL)
+    done = suite(tmp_path / "run", *arguments, "--invbench-sampler=mine=samplers:blurry")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -13,7 +13,12 @@ from pictures import write_image
 from samplers import Blurry, blurry
 
 from invbench.data.photos import photos
-from invbench.errors import InvalidOptionError, MissingDataError, UnknownNameError
+from invbench.errors import (
+    InvalidOptionError,
+    MissingCheckpointError,
+    MissingDataError,
+    UnknownNameError,
+)
 from invbench.images import from_uint8
 from invbench.models.cases import Case
 from invbench.problems.tasks import TASKS
@@ -42,7 +47,18 @@ class TestOwnSampler:
             "source_sha256": source_digest(blurry, "samplers", subject.sampler),
         }
 
-    @pytest.mark.parametrize("text", ["mine", "mine=", "=samplers:blurry", "../x=samplers:blurry"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "mine",
+            "mine=",
+            "=samplers:blurry",
+            "../x=samplers:blurry",
+            f"{'a' * 65}=samplers:blurry",
+            "a\n=samplers:blurry",
+        ],
+        ids=repr,
+    )
     def test_of_another_form_is_named(self, text):
         with pytest.raises(UnknownNameError, match=rf"--sampler {re.escape(text)}: expected NAME="):
             OwnSampler.parse(text)
@@ -128,3 +144,17 @@ def test_options_that_a_verb_does_not_declare_keep_their_defaults():
     parsed = everything.parse_args([])
     assert read_options(parsed) == Options()
     assert set(vars(parsed)) == {option.name for option in fields(Options)}
+
+
+@pytest.mark.parametrize("profile", ["small", "paper"])
+@pytest.mark.parametrize("model", ["chimle", "ddrm"])
+def test_weights_of_another_configuration_are_missing_and_not_foreign(profile, model):
+    with pytest.raises(MissingCheckpointError, match=r"import-checkpoint.*train.*--checkpoints"):
+        suite(profile=profile).subject(Case(model, "sr16"))
+
+
+def test_the_chunk_size_is_the_profiles_or_the_users():
+    assert suite().settings.chunk_size == 20
+    assert suite(chunk_size=3).settings.chunk_size == 3
+    with pytest.raises(InvalidOptionError, match="--chunk-size 0: give at least 1"):
+        _ = suite(chunk_size=0).profile

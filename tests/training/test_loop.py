@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
+import resource
+import signal
 
 import pytest
 import torch
 from torch import nn
 
-from invbench.errors import CorruptCheckpointError
+from invbench.errors import CorruptCheckpointError, InvalidRecordError, StorageError
 from invbench.training import loop
-from invbench.training.loop import Budget, DivergedError, read_log, train
+from invbench.training.budget import Budget
+from invbench.training.logs import append_line, read_log
+from invbench.training.loop import DivergedError, train
 
 
 class Toy:
@@ -167,3 +172,84 @@ def test_a_damaged_state_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(CorruptCheckpointError, match="delete it"):
         train(Toy(), Budget(steps=20), folder=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["cut", "flipped", "garbage", "text", "step", "learner", "fifo"])
+def test_a_state_that_cannot_be_continued_says_what_to_do(tmp_path, kind):
+    train(Toy(), Budget(steps=4), folder=tmp_path)
+    path = tmp_path / "state.pt"
+    content, state = bytearray(path.read_bytes()), torch.load(path, weights_only=True)
+    if kind == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif kind == "garbage":
+        path.write_bytes(b"garbage")
+    elif kind == "fifo":
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        broken = {
+            "text": "x",
+            "step": {**state, "loop": {**state["loop"], "step": "x"}},
+            "learner": {**state, "learner": dict.fromkeys(state["learner"], 1)},
+        }
+        torch.save(broken[kind], path)
+    with pytest.raises(CorruptCheckpointError, match="delete it to start afresh"):
+        train(Toy(), Budget(steps=5), folder=tmp_path)
+
+
+def test_a_log_that_is_gone_begins_anew(tmp_path):
+    train(Toy(), Budget(steps=4), folder=tmp_path)
+    (tmp_path / "log.jsonl").unlink()
+    train(Toy(), Budget(steps=8), folder=tmp_path)
+    assert [line["step"] for line in read_log(tmp_path)] == [5, 6, 7, 8]
+
+
+def test_a_log_that_was_cut_is_continued_without_a_gap_in_its_bytes(tmp_path):
+    train(Toy(), Budget(steps=4), folder=tmp_path)
+    log = tmp_path / "log.jsonl"
+    first = log.read_bytes().splitlines(keepends=True)[0]
+    log.write_bytes(first)
+    train(Toy(), Budget(steps=5), folder=tmp_path)
+    assert [line["step"] for line in read_log(tmp_path)] == [1, 5]
+
+
+@pytest.mark.parametrize("line", [b"{]", b"[]", b'{"step": "x"}', b'{"step": NaN}', b"\xff"])
+def test_a_damaged_log_is_named_before_any_step(tmp_path, line):
+    train(Toy(), Budget(steps=4), folder=tmp_path)
+    log = tmp_path / "log.jsonl"
+    content = log.read_bytes()
+    log.write_bytes(line.ljust(20)[:20] + b"\n" + content[21:])
+    toy = Toy()
+    with pytest.raises(InvalidRecordError, match=r"log\.jsonl: damaged.*delete it"):
+        train(toy, Budget(steps=5), folder=tmp_path)
+    assert toy.taken == 4  # the state's, and no more
+
+
+def test_a_full_disk_while_the_state_is_saved_is_named(tmp_path):
+    train(Toy(), Budget(steps=4), folder=tmp_path)
+    before = (tmp_path / "state.pt").read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(StorageError, match=r"state\.pt: cannot be written"):
+            train(Toy(), Budget(steps=5), folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+def test_a_log_on_a_full_disk_is_named(tmp_path):
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"log\.jsonl: cannot be written"):
+        append_line(tmp_path, {"step": 1})
+
+
+def test_a_line_is_printed_though_no_tenth_was_completed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "SILENT_SECONDS", -1.0)
+    train(Toy(), Budget(steps=100), folder=tmp_path / "run")
+    assert capsys.readouterr().err.count(" %: step") > 90

@@ -21,10 +21,11 @@ from invbench.models.cases import CASES, Case
 from invbench.models.registry import MODELS, get_method
 from invbench.problems.tasks import get_task
 from invbench.training import msgan, prior
+from invbench.training.budget import Budget
 from invbench.training.curves import plot_run
 from invbench.training.denoising import DenoisingOptions
 from invbench.training.learners import make_learner
-from invbench.training.loop import Budget, read_log
+from invbench.training.logs import read_log
 from invbench.training.loop import train as loop
 from invbench.training.msgan import MsganOptions
 from invbench.training.pairs import Pairs
@@ -52,6 +53,14 @@ class TestPlan:
         assert sum(budget.minutes for budget in budgets.values()) == 8 * len(CASES)
         small = {run.stem: run.budget for run in plan_runs("small", Budget(steps=10))}
         assert small["ddrm-128"] == Budget(steps=30)
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """Leave torch as many threads as it had, for tests that compare whole runs."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 
 from invbench.models import Case, save_checkpoint
 from invbench.training import schedule
-from invbench.training.loop import Budget
+from invbench.training.budget import Budget
 from invbench.training.plan import PlannedRun
 from invbench.training.schedule import run_plan
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from invbench.errors import InvalidSamplesError
 from invbench.uncertainty import (
     Interval,
     channel_coverage,
@@ -62,6 +63,17 @@ class TestIntervalScores:
         assert null_space_width(observation.expand(-1, 20, -1, -1, -1)).tolist() == [0, 0]
         varied = (observation * 0.8 + 0.1 + noise).clamp(0, 1)
         assert null_space_width(varied).tolist() == pytest.approx([0.031] * 2, rel=0.2)
+
+    @pytest.mark.parametrize(("low", "high"), [(-0.2, 0.9), (0.1, 1.3), (-0.1, 1.1)])
+    def test_null_space_width_takes_what_bicubic_weights_lead_beyond_the_range(self, low, high):
+        values = low + (high - low) * torch.rand(2, 20, 3, 8, 8, generator=seeded())
+        values[0, 0, 0, 0, :2] = torch.tensor([low, high])
+        ends = np.quantile(values.numpy(), [0.05, 0.95], axis=1)
+        expected = (ends[1] - ends[0]).mean(axis=(1, 2, 3))
+        assert null_space_width(values).tolist() == pytest.approx(expected, rel=1e-5)
+        values[0, 0, 0, 0, 0] = torch.nan
+        with pytest.raises(InvalidSamplesError):
+            null_space_width(values)
 
     def test_size_strata_find_intervals_that_do_not_adapt(self):
         generator = seeded()

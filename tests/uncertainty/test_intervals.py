@@ -107,7 +107,7 @@ class TestQuantiles:
         ("bad", "what"),
         [
             (torch.full((20, 3, 2, 2), torch.nan), "NaN"),
-            (torch.full((20, 3, 2, 2), 1.5), r"not \[0, 1\]"),
+            (torch.full((20, 3, 2, 2), 1.5), r"beyond \[0, 1\]"),
             (torch.zeros(20, 3, 2), "K, C, H, W"),
             (torch.zeros(0, 3, 2, 2), "non-empty"),
             (torch.zeros(20, 3, 2, 2, dtype=torch.int64), "dtype"),

@@ -196,6 +196,13 @@ class TestSamplerScores:
         assert duplicate_fraction(samples).tolist() == [0, 0.5]
         assert duplicate_fraction(as_bytes(samples)).tolist() == [0.125, 0.5]
 
+    def test_a_single_value_tells_samples_apart_wherever_it_lies(self):
+        samples = torch.zeros(1 + 3 * 9 * 9, 3, 9, 9)
+        samples[1:].flatten(1).fill_diagonal_(1)
+        assert duplicate_fraction(samples).item() == 0
+        samples[-1] = samples[-2]
+        assert duplicate_fraction(samples).item() == pytest.approx(1 / len(samples))
+
     def test_spread_skill_without_error_is_not_a_number_that_passes(self):
         assert spread_skill_ratio(0.1, 0.0, 50) == math.inf
         assert math.isnan(spread_skill_ratio(0.0, 0.0, 50))

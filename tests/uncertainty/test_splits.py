@@ -132,6 +132,34 @@ class TestCrossCalibration:
         )
         assert crossed.losses[7].tolist() == [1.0]
 
+    def test_sorts_a_group_once_for_all_splits(self):
+        seen = []
+        crossed = cross_calibrate(
+            self.curve(),
+            leave_one_group_out(self.groups),
+            groups=self.groups,
+            calibrator=lambda curve: seen.append(curve) or uncertified(curve, alpha=0.2),
+        )
+        assert len(crossed.calibrations) == 13
+        assert all(curve.units[-1] is seen[0].units[-1] for curve in seen[:-1])
+        assert seen[0].units[0] is not seen[1].units[0]  # "b" and "a"
+
+    @pytest.mark.parametrize("calibration", [[5, 2, 3, 4], [4, 2, 6], [2, 2, 3, 4, 5]])
+    def test_calibrates_on_what_a_split_names_and_no_more(self, calibration):
+        curve, seen = self.curve(), []
+        cross_calibrate(
+            curve,
+            [Split(np.array(calibration), np.array([0, 1]))],
+            groups=self.groups,
+            calibrator=lambda units: seen.append(units) or uncertified(units, alpha=0.2),
+        )
+        parts = {"b": [2], "c": [i for i in calibration if 3 <= i <= 5], "d": [6]}
+        order = dict.fromkeys(self.groups[index] for index in calibration)
+        for unit, name in zip(seen[0].units, order, strict=True):
+            twice = calibration.count(parts[name][0])
+            expected = np.sort(np.concatenate([curve.units[i] for i in parts[name]] * twice))
+            assert unit.tolist() == expected.tolist()
+
     def test_refuses_splits_that_leak(self):
         leaking = [Split(np.array([0, 2]), np.array([1]))]
         with pytest.raises(InvalidSplitError, match="calibrates on"):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 import torch
 from pictures import write_image
-from run_records import case_record
+from run_records import case_record, run_record
 
+from invbench import __version__
 from invbench.cli import main
 from invbench.data.photos import photos
 from invbench.exit_codes import ExitCode
@@ -41,7 +43,7 @@ def test_limits_are_taken_from_a_run(tmp_path):
     file.write_text("[slack]\npsnr = 1\nlpips_random = 1\ncoverage = 1\nwinkler = 1\n")
     store = RunStore(tmp_path / "run")
     assert main(["limits", str(tmp_path / "run"), str(file)]) is ExitCode.MISSING
-    store.write_run({"profile": "tiny"})
+    store.write_run(run_record())
     store.write_case(case_record())
     assert main(["limits", str(tmp_path / "run"), str(file)]) is ExitCode.OK
     assert "[tiny.chimle-sr16]\npsnr = 28.0" in file.read_text()
@@ -69,7 +71,7 @@ class TestTrain:
         )
 
     def test_an_empty_folder_is_named(self, tmp_path, capsys):
-        assert self.train(tmp_path) is ExitCode.USAGE
+        assert self.train(tmp_path) is ExitCode.MISSING
         assert "EmptyFolderError" in capsys.readouterr().err
 
     def test_unknown_models_and_profiles_are_named(self, tmp_path, capsys):
@@ -96,3 +98,65 @@ def test_verbs_without_numerics_start_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_an_error_that_nobody_foresaw_has_a_status_of_its_own(monkeypatch, capsys):
+    def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("invbench.verbs.env.run", fail)
+    assert main(["env"]) is ExitCode.FAULT
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as status:
+        main(["--version"])
+    assert status.value.code == 0
+    assert capsys.readouterr().out == f"invbench {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", [["list"], ["env", "--device", "cpu"]], ids=" ".join)
+def test_a_reader_that_leaves_is_no_error(verb):
+    command = [sys.executable, "-m", "invbench", *verb]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "train chimle sr16 --images . --steps -5",
+        "train chimle sr16 --images . --steps many",
+        "train chimle sr16 --images . --steps 1 --threads -1",
+        "train --all --images . --steps 1 --jobs 0",
+        "train --all --images . --steps 1 --rounds 0",
+        "observe --task sr4 --images . -o x --size 0",
+        "sheet --tile -3",
+        "time reference sr16 --processes 0",
+    ],
+)
+def test_a_number_below_one_is_refused_by_its_option(given, capsys):
+    with pytest.raises(SystemExit) as status:
+        main(given.split())
+    assert status.value.code == ExitCode.USAGE
+    assert "give a whole number from 1 up" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
+def test_minutes_that_never_end_or_begin_are_refused(minutes, tmp_path, capsys):
+    given = ["train", "chimle", "sr16", "--images", str(tmp_path), "--minutes", minutes]
+    assert main([*given, "--device", "cpu"]) is ExitCode.USAGE
+    assert f"--minutes {float(minutes)}: give a number above 0" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_taken_is_told_the_options_of_the_verb(tmp_path, capsys):
+    store = RunStore(tmp_path / "run")
+    store.write_run(run_record())
+    store.write_case(case_record(validity={}, interval=None))
+    assert main(["merge", str(store.folder), "-o", str(store.folder)]) is ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert "holds 2 files of a run; name another folder\n" in said
+    assert "--" not in said

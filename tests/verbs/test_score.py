@@ -86,7 +86,7 @@ class TestObserve:
 
     def test_all_problems_of_the_photographs_are_listed(self, tmp_path, capsys):
         said = write_mixed_folder(tmp_path / "photos")
-        assert observe(tmp_path, "--size", "64") is ExitCode.USAGE
+        assert observe(tmp_path, "--size", "64") is ExitCode.MISSING
         listed = capsys.readouterr().err
         assert all(name in listed for name in said)
         assert not (tmp_path / "observations").exists()
@@ -221,9 +221,55 @@ def test_a_folder_that_holds_a_run_is_kept_unless_fresh_is_asked_for(place, caps
     assert score(place, "run", "--fresh") is ExitCode.OK
 
 
+def test_a_run_is_replaced_only_where_there_is_something_to_score(place, capsys):
+    before = (place / "run" / "run.json").read_bytes()
+    shutil.rmtree(place / "targets")
+    assert score(place, "run", "--fresh") is ExitCode.MISSING
+    assert "targets: no such folder" in capsys.readouterr().err
+    assert (place / "run" / "run.json").read_bytes() == before
+
+
+def test_folders_whose_names_are_no_model_s_are_refused_all_at_once(place, capsys):
+    for name in ("my model", "-x", "größe", "v1.2_b-c"):
+        shutil.copytree(place / "samples" / "ddrm", place / "samples" / name)
+    assert score(place, "odd") is ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert r"rename '-x', 'gr\xf6\xdfe', 'my model'; a folder's name is its model's" in said
+    assert not (place / "odd").exists()
+
+
+def test_skill_stands_in_the_table_the_report_and_the_ranking(place, capsys):
+    record = RunStore(place / "run").read_case("ddrm-sr16")
+    assert call("report", place / "run", "-o", place / "r.md") is ExitCode.OK
+    row = next(x for x in (place / "r.md").read_text().splitlines() if "| ddrm-sr16" in x)
+    assert f"{record.skill['crps'].value:+.2f}" in row
+    assert call("rank", place / "run", "--score", "crps") is ExitCode.OK
+    assert score(place, "without", "--no-skill") is ExitCode.OK
+    assert "crps_skill" not in capsys.readouterr().out
+    assert RunStore(place / "without").read_case("ddrm-sr16").skill == {}
+
+
 def test_reobservations_are_those_of_the_operator(prepared):
     sample = from_uint8(read_image(prepared / "samples" / "ddrm" / "city" / "0.png"))
     observation = from_uint8(read_image(prepared / "observations" / "city.png"))
     error = (PillowBicubic()(sample) - observation).square().mean().double()
     scores = RunStore(prepared / "run").read_scores("ddrm-sr16")["psnr"]
     assert scores[2, 0] == pytest.approx(float(-10 * error.log10()), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a\n# b", "\x1b[31mred", "\u202etxt", "m" * 65], ids=ascii)
+def test_a_model_whose_name_cannot_be_shown_is_refused_before_any_work(tmp_path, capsys, name):
+    write_png(
+        tmp_path / "samples" / name / "city" / "0.png", torch.zeros(3, 8, 8, dtype=torch.uint8)
+    )
+    assert score(tmp_path, targets=False) is ExitCode.USAGE
+    assert f"rename {name!a}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_in_the_folder_one_is_in_has_its_name(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = prepared
+    given = ["--observations", folder / "observations", "-o", ".", "--offline", "--device", "cpu"]
+    assert call("score", folder / "samples", "--task", "sr16", *given) is ExitCode.OK
+    assert RunStore(tmp_path).read_run()["run_id"] == tmp_path.name

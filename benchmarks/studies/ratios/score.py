@@ -5,7 +5,8 @@ what one writes by hand: Pillow for the operator, scikit-image and the package's
 same weights, pair by pair. `invbench score` runs as its command line does and also computes
 intervals' widths, the spread of reobservations, duplicates and digests, and stores a run. Its
 clock includes the loading of LPIPS, the reference's does not. The two take turns; a ratio is the
-median over rounds, with its range. The scores of both are compared.
+median over rounds, with its range. The scores of both are compared. How long Pillow takes to decode
+the files is said apart: both need it, so it bounds the ratio.
 
     OMP_NUM_THREADS=1 python benchmarks/studies/ratios/score.py [--images 8] [--samples 50]
 """
@@ -90,6 +91,12 @@ def by_hand(folder: Path, task: str, stock: lpips.LPIPS, factor: int) -> dict[st
     return scores
 
 
+def decode(folder: Path) -> None:
+    """Read all samples and do nothing with them."""
+    for path in (folder / "samples").rglob("*.png"):
+        Image.open(path).load()
+
+
 def cpu_seconds(function: Callable[[], object]) -> float:
     start = time.process_time()
     function()
@@ -122,6 +129,7 @@ def compare(task: str, options: argparse.Namespace) -> None:
             turns = [("ours", ours), ("theirs", theirs)]
             for name, function in turns if index % 2 == 0 else reversed(turns):
                 seconds[name].append(cpu_seconds(function))
+        decoding = cpu_seconds(lambda: decode(folder))
         found = RunStore(folder / "run").read_scores(f"model-{task}")
     names = {name.partition("_")[0]: name for name in found}
     errors = {
@@ -133,7 +141,8 @@ def compare(task: str, options: argparse.Namespace) -> None:
     print(
         f"{task}: {files} files of {options.size}x{options.size}, "
         f"{statistics.median(seconds['theirs']):.1f} -> {statistics.median(seconds['ours']):.1f} s "
-        f"CPU, {statistics.median(ratios):.2f}x ({min(ratios):.2f}-{max(ratios):.2f}), errors "
+        f"CPU, {statistics.median(ratios):.2f}x ({min(ratios):.2f}-{max(ratios):.2f}), of which "
+        f"{decoding:.1f} s are Pillow's decoding, errors "
         + ", ".join(f"{name} {error:.1e}" for name, error in errors.items()),
         flush=True,
     )

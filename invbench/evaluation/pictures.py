@@ -1,0 +1,60 @@
+"""What a report shows of an image: what was given, what was drawn, and where samples disagree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn.functional import interpolate
+
+from invbench.evaluation.scoring import LEVEL
+from invbench.images import to_uint8
+from invbench.runs import Picture
+from invbench.uncertainty import interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from invbench.uncertainty import Rule
+
+SHOWN = 3  # samples
+
+
+def picture(
+    image_id: str,
+    samples: Tensor,
+    observation: Tensor,
+    target: Tensor | None = None,
+    *,
+    rule: Rule = "linear",
+) -> Picture:
+    """Make the panels of one image; see `Picture`.
+
+    Args:
+        image_id: of the image.
+        samples: ``[K, 3, H, W]`` in [0, 1].
+        observation: ``[c, h, w]`` in [0, 1]; enlarged by repeating pixels, and left out if it has
+            neither one nor three channels.
+        target: ``[3, H, W]`` in [0, 1]; without it there is no error either.
+        rule: of the interval's quantiles.
+    """
+    size, mean = samples.shape[-2:], samples.mean(dim=0)
+    panels: dict[str, Tensor] = {}
+    if len(observation) in (1, 3):
+        panels["observation"] = interpolate(observation[None], size=size, mode="nearest")[0]
+    if target is not None:
+        panels["target"] = target
+    panels |= {f"sample {k}": sample for k, sample in enumerate(samples[:SHOWN], start=1)}
+    panels["mean"] = mean
+    if len(samples) > 1:
+        bounds = interval(samples, level=LEVEL, rule=rule)
+        panels["width"] = bounds.width().mean(dim=0, keepdim=True)
+    if target is not None:
+        panels["error"] = (mean - target).abs().mean(dim=0, keepdim=True)
+    return Picture(image_id, {name: _panel(values) for name, values in panels.items()})
+
+
+def _panel(values: Tensor) -> NDArray[np.uint8]:
+    """Turn ``[1 or 3, H, W]`` into ``[H, W, 3]``, 8 bits."""
+    return to_uint8(values.expand(3, -1, -1).float()).permute(1, 2, 0).cpu().numpy()

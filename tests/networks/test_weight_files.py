@@ -1,0 +1,90 @@
+"""Files of tensors are read whole or refused by name, in memory that their size bounds."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from invbench.errors import CorruptCheckpointError, MissingDataError
+from invbench.networks.weight_files import read_tensors, require_weights
+
+
+def saved(path, content):
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "/dev/zero", "a link to /dev/zero"])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind, suffix):
+    path = tmp_path / f"a{suffix}"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(CorruptCheckpointError, match="no regular file"):
+        read_tensors(path)
+
+
+def test_a_file_that_is_not_there_is_missing(tmp_path):
+    with pytest.raises(MissingDataError, match="no such file"):
+        read_tensors(tmp_path / "a.pt")
+
+
+def test_a_flipped_bit_in_the_numbers_is_seen(tmp_path):
+    path = saved(tmp_path / "a.pt", {"w": torch.arange(4096.0)})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptCheckpointError, match="CRC-32"):
+        read_tensors(path)
+
+
+def test_a_compressed_archive_is_refused_before_it_inflates(tmp_path):
+    plain = saved(tmp_path / "plain.pt", {"w": torch.zeros(1 << 20)})
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(tmp_path / "a.pt", "w") as target:
+        for member in source.infolist():
+            target.writestr(member.filename, source.read(member), zipfile.ZIP_DEFLATED)
+    with pytest.raises(CorruptCheckpointError, match="compressed"):
+        read_tensors(tmp_path / "a.pt")
+
+
+def test_an_array_that_says_it_is_huge_is_refused(tmp_path):
+    head = io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (1 << 40,)}
+    np.lib.format.write_array_header_1_0(head, shape)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w.npy", head.getvalue() + bytes(1 << 20))
+    with pytest.raises(CorruptCheckpointError):
+        read_tensors(tmp_path / "a.npz")
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:torch.quantize")
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: torch.eye(3).to_sparse(), "sparse"),
+        (lambda: torch.eye(3).to_sparse_csr(), "sparse"),
+        (lambda: torch.zeros(3, device="meta"), "without values"),
+        (lambda: torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8), "quantized"),
+        (lambda: torch.zeros(3, dtype=torch.complex64), "complex"),
+        (lambda: torch.zeros(1).expand(3_000_000_000), "repeats numbers"),
+        (lambda: torch.tensor([1.0, torch.nan]), "not finite"),
+    ],
+    ids=["sparse", "rows", "meta", "quantized", "complex", "expanded", "nan"],
+)
+def test_what_cannot_be_weights_is_named(make, said):
+    with pytest.raises(CorruptCheckpointError, match=f"file: b is {said}|file: b {said}"):
+        require_weights({"a": torch.zeros(2), "b": make()}, "file")
+
+
+def test_views_of_one_tensor_are_weights():
+    whole = torch.arange(12.0).reshape(3, 4)
+    require_weights({"a": whole[1:], "b": whole.T, "c": torch.zeros(0)}, "file")
