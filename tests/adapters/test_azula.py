@@ -52,7 +52,7 @@ def moment_matching(problem, factor=1.0):
 
     def guide(net, y, a, std):
         variance = IsotropicCovariance(torch.tensor((factor * std) ** 2))
-        return DDPMSampler(MMPSDenoiser(net, y, a, variance, iterations=16), steps=32)
+        return DDPMSampler(MMPSDenoiser(net, y, a, variance, iterations=4), steps=32)
 
     return azula_sampler(Exact(problem), guide, problem, CPU)
 
