@@ -11,6 +11,7 @@ import torch
 
 from invbench.errors import InvalidSamplerError
 from invbench.evaluation.noise_fit import NoiseFit
+from invbench.runs import CaseRecord
 from invbench.seeding import SEED_SCHEME
 
 if TYPE_CHECKING:
@@ -183,6 +184,15 @@ class Experiment:
         Samples that are more like a noisy observation than the noise allows are no better.
         """
         return self.metrics if self.noise_fit is None else (self.noise_fit.metric(),)
+
+    def error_record(self, error: Exception) -> CaseRecord:
+        """Return the record of a case whose measuring was ended by an error."""
+        return CaseRecord(
+            case_id=self.case.id,
+            identity=self.identity(),
+            status="error",
+            reason=f"{type(error).__name__}: {error}",
+        )
 
     def identity(self) -> dict[str, Any]:
         """Return all that the numbers depend on; records compare only where it agrees."""

@@ -28,9 +28,9 @@ from invbench.machine import (
 from invbench.models import Case, get_method, prepare
 from invbench.networks.defaults import usual_defaults
 from invbench.runs import NOTICEABLE, RunRecord, TimingCase, build
+from invbench.suite.description import describe
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
-from invbench.suite.session import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
