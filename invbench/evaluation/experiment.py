@@ -41,6 +41,7 @@ class Facts:
         configuration: name of the method's configuration.
         stochastic: by what the samples of one observation differ, see `models.Method`.
         checkpoint: the weights.
+        network_dtype: what its network computes in, where it is not what was asked for.
     """
 
     family: str | None = None
@@ -49,6 +50,7 @@ class Facts:
     configuration: str | None = None
     stochastic: str | None = None
     checkpoint: Checkpoint | None = None
+    network_dtype: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return the facts that are known, for the record."""
@@ -59,6 +61,7 @@ class Facts:
             "configuration": self.configuration,
             "stochastic": self.stochastic,
             "checkpoint": self.checkpoint and self.checkpoint.identity(),
+            "network_dtype": self.network_dtype,
         }
         return {name: fact for name, fact in facts.items() if fact is not None}
 
