@@ -125,7 +125,7 @@ class FolderWarning(UserWarning):
 
 
 class ExecutionWarning(UserWarning):
-    """Workers of one run have other versions or hardware than each other."""
+    """Workers differ from each other, or there are none that have what is asked for."""
 
 
 class ResumeWarning(UserWarning):

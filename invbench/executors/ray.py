@@ -5,13 +5,14 @@ Settings are options of a task, as ``num_cpus=4`` or ``memory=16e9``.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from invbench.errors import InvalidOptionError, LostWorkerError, RemoteError
+from invbench.errors import ExecutionWarning, InvalidOptionError, LostWorkerError, RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,8 @@ class RayExecutor:
         """Start a task. Ray would retry it in silence, so it is told not to."""
         if gpu is None:
             gpu = ray.cluster_resources().get("GPU", 0) > 0
-        asked = {"num_gpus": int(gpu), "max_retries": 0} | self._settings
+        asked = {"num_cpus": 1, "num_gpus": int(gpu), "max_retries": 0} | self._settings
+        _warn_if_too_much({"CPU": asked["num_cpus"], "GPU": asked["num_gpus"]})
         try:
             task = ray.remote(**asked)(work)
         except (TypeError, ValueError) as error:
@@ -61,6 +63,15 @@ class RayExecutor:
         """Leave the cluster, which ends the tasks that are still going on."""
         if self._began:
             ray.shutdown()
+
+
+def _warn_if_too_much(asked: dict[str, float]) -> None:
+    """Say so if no node has what a task asks for; a cluster may get such a node later."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(what, 0) >= asked[what] for what in asked) for node in nodes):
+        wanted = " and ".join(f"{count:g} {what}" for what, count in asked.items() if count)
+        waits = f"no node of the Ray cluster has {wanted}; the work waits until one has"
+        warnings.warn(waits, ExecutionWarning, stacklevel=3)
 
 
 def start(_: Path, settings: dict[str, Any]) -> RayExecutor:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from invbench.errors import ExecutionWarning, InvalidOptionError, RemoteError
+
 ROOT = Path(__file__).parents[2]
 OWN = ("mine=samplers:blurry", "saved=frail:once", "deadly=frail:deadly", "foreign=frail:foreign")
 PLACED = {"wall_s", "throughput", "not_measured", "execution"}  # times, and where
@@ -152,3 +154,24 @@ def test_a_node_is_killed_in_the_middle(cluster, tmp_path):
         assert content(tmp_path / "remote", case) == content(tmp_path / "local", case)
         lost = record(tmp_path / "remote", case)["execution"]["lost_workers"]
         assert len(lost) == killed.name.endswith(f"-{task}"), lost
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_work_that_no_node_can_take_is_told_of(cluster):
+    import ray
+
+    from invbench.executors import start_executor
+
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        executor = start_executor("ray", Path(), {"num_cpus": 64})
+        with pytest.warns(ExecutionWarning, match="no node of the Ray cluster has 64 CPU"):
+            executor.submit(json.dumps, [], gpu=False)
+        with pytest.raises(InvalidOptionError, match="executor ray"):
+            start_executor("ray", Path(), {"colour": "red"}).submit(json.dumps, [], gpu=False)
+        assert start_executor("ray", Path(), {}).submit(json.dumps, [1], gpu=None).result() == "[1]"
+        with pytest.raises(RemoteError, match="not JSON serializable"):
+            start_executor("ray", Path(), {}).submit(json.dumps, 1j, gpu=None).result()
+    finally:
+        ray.shutdown()
