@@ -4,7 +4,7 @@ Every measurement is a step, kept as it is made, so that a call which was ended 
 was. No step is begun once the seconds of a call are over. Call it again until it says that nothing
 is left; then it writes the page's table and a baseline of the device.
 
-    python benchmarks/gpu.py [--seconds 480] [--only 'time/*'] [--output results/gpu]
+    python benchmarks/gpu.py [--seconds 360] [--only 'time/*'] [--output results/gpu]
 
 Steps: ``tests`` (those marked gpu), ``agreement/<case>`` (profile tiny here and on the CPU),
 ``evaluation/<task>`` and ``time/<dtype>/<pair>`` (at the size of the study, with random weights),
@@ -230,7 +230,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="paper", help="what is timed (paper)")
     parser.add_argument("--samples", type=int, default=10, help="in a timed round (10)")
     parser.add_argument("--images", type=int, help="for the agreement (the profile's)")
-    parser.add_argument("--seconds", type=float, default=480, help="of this call (480)")
+    parser.add_argument(
+        "--seconds", type=float, default=360, help="after which no step is begun (360)"
+    )
     parser.add_argument("--only", nargs="+", default=["*"], help="steps, as 'time/*'")
     parser.add_argument("--output", type=Path, default=Path("results", "gpu"))
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
