@@ -112,8 +112,20 @@ class DidNotConvergeError(InvbenchError, ArithmeticError):
     """An iteration ended before it had reached its tolerance."""
 
 
+class LostWorkerError(InvbenchError, RuntimeError):
+    """A worker died before its work was done, and so did those that took its place."""
+
+
+class RemoteError(InvbenchError, RuntimeError):
+    """An error on another machine that has no name here; the message holds what was said there."""
+
+
 class FolderWarning(UserWarning):
     """Not every image of a folder is used, or links were followed to some."""
+
+
+class ExecutionWarning(UserWarning):
+    """Workers differ from each other, or there are none that have what is asked for."""
 
 
 class ResumeWarning(UserWarning):

@@ -13,6 +13,7 @@ import pytest
 
 from invbench.errors import (
     MISSING_OR_DAMAGED,
+    InvalidOptionError,
     InvalidRecordError,
     InvbenchError,
     MissingCheckpointError,
@@ -20,6 +21,7 @@ from invbench.errors import (
     UnsupportedProblemError,
 )
 from invbench.escaping import error_text, terminal
+from invbench.executors import LOCAL
 from invbench.exit_codes import ExitCode
 from invbench.machine import lasting_facts
 from invbench.models import Case
@@ -27,8 +29,10 @@ from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
 from invbench.suite.checks import flaws, flaws_of_data
+from invbench.suite.description import default_results
+from invbench.suite.remote import Remote
 from invbench.suite.resolve import Suite
-from invbench.suite.session import Session, default_results
+from invbench.suite.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -46,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the options into a session; nothing is loaded yet."""
-    for warning in ("ResumeWarning", "FolderWarning"):
+    for warning in ("ExecutionWarning", "ResumeWarning", "FolderWarning"):
         config.addinivalue_line("filterwarnings", f"default::invbench.errors.{warning}")
     chosen = {
         option.name: config.getoption(PREFIX + option.name.replace("_", "-"))
@@ -58,7 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(shared) if shared else options.results or default_results()
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
     suite = Suite(options, worker=number)
-    config.stash[_SESSION] = session = Session(suite, RunStore(folder))
+    remote = None if options.executor == LOCAL else Remote(options, folder)
+    config.stash[_SESSION] = session = Session(suite, RunStore(folder), remote=remote)
+    if remote is not None:
+        config.add_cleanup(remote.close)
     config.pluginmanager.register(_Status(session), "invbench-status")
 
 
@@ -66,7 +73,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse options that name nothing, all of them at once, before any work."""
     if hasattr(session.config, "workerinput"):
         return  # the process that started this one has looked
-    _refuse(flaws(session.config.stash[_SESSION].suite))
+    found = flaws(session.config.stash[_SESSION].suite)
+    if session.config.stash[_SESSION].remote and session.config.getoption("numprocesses", None):
+        found.append(InvalidOptionError("-n starts processes beside the executor's; choose one"))
+    _refuse(found)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -156,7 +166,7 @@ def subject(case: Case, session: Session) -> Subject:
     Without weights skip, or fail if they are required; skip also what the sampler is not made for.
     """
     try:
-        return session.suite.subject(case)
+        return session.subject(case)
     except UnsupportedProblemError as error:
         session.leave_out(case, "declined", str(error))
         pytest.skip(terminal(f"declined: {error}"))

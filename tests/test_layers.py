@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # A room may import the rooms on the floors below it, and nothing else.
 FLOORS = (
     {"errors", "escaping", "exit_codes", "seeding"},
-    {"files"},
+    {"executors", "files"},
     {"machine", "networks"},
     {"images", "runs"},
     {"data", "gate", "metrics", "operators", "uncertainty"},

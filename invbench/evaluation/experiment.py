@@ -11,6 +11,7 @@ import torch
 
 from invbench.errors import InvalidSamplerError
 from invbench.evaluation.noise_fit import NoiseFit
+from invbench.runs import CaseRecord
 from invbench.seeding import SEED_SCHEME
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Facts:
         configuration: name of the method's configuration.
         stochastic: by what the samples of one observation differ, see `models.Method`.
         checkpoint: the weights.
+        network_dtype: what its network computes in, where it is not what was asked for.
     """
 
     family: str | None = None
@@ -48,6 +50,7 @@ class Facts:
     configuration: str | None = None
     stochastic: str | None = None
     checkpoint: Checkpoint | None = None
+    network_dtype: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return the facts that are known, for the record."""
@@ -58,6 +61,7 @@ class Facts:
             "configuration": self.configuration,
             "stochastic": self.stochastic,
             "checkpoint": self.checkpoint and self.checkpoint.identity(),
+            "network_dtype": self.network_dtype,
         }
         return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -183,6 +187,15 @@ class Experiment:
         Samples that are more like a noisy observation than the noise allows are no better.
         """
         return self.metrics if self.noise_fit is None else (self.noise_fit.metric(),)
+
+    def error_record(self, error: Exception) -> CaseRecord:
+        """Return the record of a case whose measuring was ended by an error."""
+        return CaseRecord(
+            case_id=self.case.id,
+            identity=self.identity(),
+            status="error",
+            reason=f"{type(error).__name__}: {error}",
+        )
 
     def identity(self) -> dict[str, Any]:
         """Return all that the numbers depend on; records compare only where it agrees."""

@@ -211,7 +211,7 @@ def load_checkpoint(
         task: that the network was trained for.
         configuration: whose sizes it has.
         device: where it is to sample.
-        dtype: what the network computes in, see `prepare`.
+        dtype: what the network computes in, see `prepare` and `Method.network_dtype`.
 
     Raises:
         MissingCheckpointError: if there is no such file.
@@ -231,7 +231,7 @@ def load_checkpoint(
         )
     network = method.build(config)
     _fill(network, weights, path)
-    prepare(network, device, dtype)
+    prepare(network, device, method.network_dtype(config, dtype))
     with path.open("rb") as stream:
         digest = file_digest(stream, "sha256").hexdigest()
     identity = Checkpoint(path, digest, path.stat().st_size, card)

@@ -58,6 +58,9 @@ class Method:
             not all of it; a checkpoint fits if this part agrees.
         stochastic: says by what the samples of one observation differ, for a configuration:
             "code", "noise" along a path, another mechanism, or "none".
+        rounds: says of a configuration whether its sampler rounds what the network predicts and
+            goes on from there, as a codec does. A bfloat16's error then moves a value across the
+            edge between two steps of the rounding, and comes out as large as such a step.
     """
 
     name: str
@@ -70,3 +73,11 @@ class Method:
     rename_official: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     network_config: Callable[[Any], Any] = lambda config: config
     stochastic: Callable[[Any], str] = lambda _: "code"
+    rounds: Callable[[Any], bool] = lambda _: False
+
+    def network_dtype(self, config: Any, dtype: str) -> str:
+        """Return what a configuration's network computes in where ``dtype`` is asked for.
+
+        It is float32 where the sampler rounds: then no other would do.
+        """
+        return "float32" if self.rounds(config) else dtype

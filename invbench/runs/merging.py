@@ -130,12 +130,12 @@ def _choose(stores: Sequence[RunStore]) -> dict[str, tuple[CaseRecord, RunStore]
 
 
 def _conflict(one: CaseRecord, other: CaseRecord) -> list[str]:
-    """Return the places at which two records of a case differ, times left out."""
+    """Return the places at which two records of a case differ, times and machines left out."""
     return differences(_timeless(one), _timeless(other))
 
 
 def _timeless(record: CaseRecord) -> dict[str, Any]:
-    timed = {"wall_s", "throughput", "not_measured"}
+    timed = {"wall_s", "throughput", "not_measured", "execution"}
     return {key: value for key, value in asdict(record).items() if key not in timed}
 
 

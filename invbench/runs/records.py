@@ -87,6 +87,23 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExecutionRecord:
+    """By whom a case was measured, where that was not the process that began the run.
+
+    Attributes:
+        executor: "slurm" or "ray".
+        node: name of the worker's machine; null if no worker lived to the end.
+        environment_key: of that machine, see `machine.device_key`.
+        lost_workers: what is known of each worker that died before.
+    """
+
+    executor: str
+    node: str | None = None
+    environment_key: str | None = None
+    lost_workers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class CaseRecord:
     """Everything measured of one case.
 
@@ -119,6 +136,7 @@ class CaseRecord:
         not_measured: part -> why it was left out, as throughput under pytest-xdist.
         left_out: what could not be scored, as files that cannot be read, and why.
         remarks: what else is to be known of the data.
+        execution: the worker that measured the case; null for the process that began the run.
         wall_s: seconds the whole case took.
     """
 
@@ -141,6 +159,7 @@ class CaseRecord:
     not_measured: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    execution: ExecutionRecord | None = None
     wall_s: float = 0.0
     schema: str = CASE_SCHEMA
 

@@ -21,9 +21,10 @@ from invbench.gate import (
     read_snapshot,
     release_name,
 )
-from invbench.machine import describe_environment, resolve_device
+from invbench.machine import describe_environment
 from invbench.suite.options import Options
 from invbench.suite.places import baseline_folders, limits_file
+from invbench.suite.remote import check_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +36,8 @@ def flaws(suite: Suite) -> list[InvbenchError]:
     """Return an error for each option that names nothing, or has no sense; all of them at once."""
     checks: tuple[Callable[[Suite], object], ...] = (
         _check_samples,
-        lambda suite: resolve_device(suite.options.device),
+        lambda suite: check_remote(suite.options),
+        lambda suite: suite.device,
         lambda suite: suite.own,
         lambda suite: suite.shard,
         _check_checkpoints,
@@ -110,7 +112,7 @@ def _check_baseline(suite: Suite) -> None:
     options = suite.options
     if options.gate == "off":
         return
-    device = device_slug(describe_environment(resolve_device(options.device)))
+    device = device_slug(describe_environment(suite.device))
     folders = baseline_folders(Path.cwd())
     if options.baseline:
         read_snapshot(find_baseline(options.baseline, folders, device))

@@ -78,12 +78,15 @@ def trained_subject(
         device=device,
         dtype=dtype,
     )
+    config = method.configure(case.task, configuration)
+    network_dtype = method.network_dtype(config, dtype)
     facts = Facts(
         family=method.family,
         source=method.source,
         configuration=configuration,
-        stochastic=method.stochastic(method.configure(case.task, configuration)),
+        stochastic=method.stochastic(config),
         checkpoint=checkpoint,
+        network_dtype=None if network_dtype == dtype else network_dtype,
     )
     return Subject(sampler, facts)
 

@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from invbench.executors import EXECUTORS, LOCAL
 from invbench.gate import check_alpha
 
 if TYPE_CHECKING:
@@ -84,6 +85,19 @@ class Options:
         "measure part i of n of the selected cases; see `invbench merge`",
         default=None,
         metavar="I/N",
+    )
+    executor: str = _option(
+        "who measures the cases: this process, or workers that SLURM or Ray starts on other "
+        "machines",
+        default=LOCAL,
+        choices=EXECUTORS,
+    )
+    executor_setting: list[str] = _option(
+        "what each worker asks SLURM or Ray for, as slurm_partition=gpu, timeout_min=120 or "
+        "num_cpus=4; repeatable",
+        default=[],
+        action="append",
+        metavar="KEY=VALUE",
     )
     checkpoints: Path | None = _option(
         "folder of weights (default: fixtures/checkpoints)",

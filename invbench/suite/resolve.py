@@ -15,6 +15,7 @@ from invbench.errors import (
     UnknownNameError,
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
+from invbench.executors import LOCAL
 from invbench.machine import forbid_tf32, keep_freed_memory, resolve_device
 from invbench.models import (
     CASES,
@@ -76,11 +77,15 @@ class Suite:
 
     @cached_property
     def device(self) -> torch.device:
-        """The device, with TF32 forbidden; parallel processes spread over several GPUs."""
+        """The device, with TF32 forbidden; parallel processes spread over several GPUs.
+
+        Where workers do the measuring it is theirs that matters, which this machine may lack.
+        """
         forbid_tf32()
         if self.options.freed_memory == "keep":
             keep_freed_memory()
-        return resolve_device(self.options.device, worker=self.worker or 0)
+        name = self.options.device if self.options.executor == LOCAL else "cpu"
+        return resolve_device(name, worker=self.worker or 0)
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:

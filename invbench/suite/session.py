@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from invbench.errors import (
+    ExecutionWarning,
     InvalidOptionError,
     InvalidRecordError,
-    MissingDataError,
     ResumeWarning,
 )
 from invbench.evaluation import Measure, evaluate
 from invbench.files import claim_folder
 from invbench.gate import apply_limits, read_limits
-from invbench.machine import describe_environment, measure, release_memory
+from invbench.machine import measure, release_memory
 from invbench.models import CASES
 from invbench.problems import get_profile
-from invbench.runs import CaseRecord, RunRecord, conflicts
+from invbench.runs import CaseRecord, conflicts
+from invbench.suite.description import describe, earlier_sessions
 from invbench.suite.loading import EMBEDDED
 from invbench.suite.places import limits_file
 
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from invbench.files import Claim
     from invbench.models import Case
     from invbench.runs import RunStore, Status
+    from invbench.suite.remote import Answer, Remote
     from invbench.suite.resolve import Suite
 
 SHARED_MACHINE = "pytest-xdist: processes that share a machine slow each other"
@@ -48,12 +47,14 @@ class Session:
         store: the run's folder.
         kept: ids of the cases whose record an earlier session had stored; grows as cases are run.
         claims: on the folder: none before its beginning, one after it.
+        remote: the workers that measure the cases, if this process does not.
     """
 
     suite: Suite
     store: RunStore
     kept: list[str] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    remote: Remote | None = None
 
     def begin(self, argv: Sequence[str], selected: Sequence[str]) -> None:
         """Make the folder ready and write ``run.json``, before anything is measured.
@@ -78,8 +79,11 @@ class Session:
         remedy = ", delete the run by --fresh, or continue it by --resume"
         claim = self.store.begin(resume=options.resume, fresh=options.fresh, remedy=remedy)
         self.claims.append(claim)
-        earlier = _earlier_sessions(self.store, asdict(facts))
+        earlier = earlier_sessions(self.store, asdict(facts))
         self.store.write_run(asdict(replace(facts, earlier=earlier)))
+        if self.remote is not None:
+            cases = [case for case in self.suite.cases if case.id in set(selected)]
+            self.remote.send(cases, self._stored_identities(selected))
 
     def check_folder(self) -> None:
         """Refuse to go on if the run's folder is gone, or another one is in its place.
@@ -90,6 +94,19 @@ class Session:
         if not self.claims:  # a process beside the one that began the run
             self.claims.append(claim_folder(self.store.folder, alone=False))
         self.claims[0].check()
+
+    def subject(self, case: Case) -> Subject:
+        """Build the case's sampler; where a worker measures the case, wait for it.
+
+        Raises:
+            LostWorkerError, RemoteError: if no worker measured it.
+            InvbenchError: see `resolve.Suite.subject`.
+        """
+        if self.remote is None:
+            return self.suite.subject(case)
+        first = not self.remote.answers
+        self._note_machine(self.remote.answer(case), first=first)
+        return self.remote.subject(case)
 
     def run(self, case: Case, subject: Subject, *, measure_rounds: Measure = measure) -> CaseRecord:
         """Measure a case, hold it against its limits and store the record.
@@ -102,18 +119,13 @@ class Session:
             StorageError: if the record cannot be written.
         """
         self.check_folder()
+        if self.remote is not None:
+            return self._take(self.remote, case)
         experiment = self.suite.experiment(case, subject)
         stored = self._stored(experiment)
         if stored is not None:
-            return self._keep(stored, experiment)
-        evaluation = self._measure(experiment, measure_rounds)
-        record = self._judge(evaluation.record, experiment)
-        if self.suite.worker is not None:
-            record = replace(record, throughput=None, not_measured={"throughput": SHARED_MACHINE})
-        self.check_folder()
-        self.store.write_pictures(case.id, evaluation.pictures)
-        self.store.write_case(record, evaluation.scores)
-        return record
+            return self._keep(stored, case)
+        return self._conclude(self._measure(experiment, measure_rounds), case)
 
     def leave_out(self, case: Case, status: Status, reason: str) -> None:
         """Record that a case was not measured, and why.
@@ -130,7 +142,13 @@ class Session:
             return
         identity = {"model": {"name": case.model}, "task": {"name": case.task}}
         self.store.write_case(
-            CaseRecord(case_id=case.id, identity=identity, status=status, reason=reason)
+            CaseRecord(
+                case_id=case.id,
+                identity=identity,
+                status=status,
+                reason=reason,
+                execution=None if self.remote is None else self.remote.execution(case),
+            )
         )
 
     def _check_others(self, selected: Sequence[str]) -> None:
@@ -146,22 +164,62 @@ class Session:
         try:
             return evaluate(experiment, measure_rounds=measure_rounds)
         except Exception as error:
-            record = CaseRecord(
-                case_id=experiment.case.id,
-                identity=experiment.identity(),
-                status="error",
-                reason=f"{type(error).__name__}: {error}",
-            )
-            self.store.write_case(record)
+            self.store.write_case(experiment.error_record(error))
             if isinstance(error, torch.OutOfMemoryError):
                 release_memory(error)  # for the cases that follow
             raise
 
-    def _keep(self, stored: CaseRecord, experiment: Experiment) -> CaseRecord:
+    def _conclude(self, evaluation: Evaluation, case: Case) -> CaseRecord:
+        """Hold what was measured against its limits, and keep it."""
+        record = self._judge(evaluation.record, case)
+        if self.suite.worker is not None:
+            record = replace(record, throughput=None, not_measured={"throughput": SHARED_MACHINE})
+        self.check_folder()
+        self.store.write_pictures(case.id, evaluation.pictures)
+        self.store.write_case(record, evaluation.scores)
+        return record
+
+    def _take(self, remote: Remote, case: Case) -> CaseRecord:
+        """Keep what a worker measured, as what is measured here is kept."""
+        answer = remote.answer(case)
+        if answer.evaluation is None:  # an earlier session's record is of the very same
+            stored = self.store.read_case(case.id)
+            assert stored is not None
+            return self._keep(stored, case)
+        record = replace(answer.evaluation.record, execution=remote.execution(case))
+        if answer.failure is not None:
+            self.store.write_case(record)
+            raise answer.failure.error()
+        return self._conclude(replace(answer.evaluation, record=record), case)
+
+    def _note_machine(self, answer: Answer, *, first: bool) -> None:
+        """Have ``run.json`` describe the machine of the first worker, and others be like it."""
+        facts = self.store.read_run()
+        theirs = facts | {"environment": answer.environment}
+        if first:
+            self.store.write_run(theirs)
+        elif found := conflicts(facts, theirs):
+            other = f"{answer.node} differs from the run's first worker in {', '.join(found)}"
+            warnings.warn(other, ExecutionWarning, stacklevel=2)
+
+    def _stored_identities(self, selected: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return what the whole records of an earlier session measured; warn of damaged ones."""
+        identities = {}
+        for case_id in selected if self.suite.options.resume else ():
+            try:
+                record = self.store.read_whole_case(case_id)
+            except InvalidRecordError as error:
+                warnings.warn(f"{error}; measured anew", ResumeWarning, stacklevel=2)
+                continue
+            if record is not None and record.validity:
+                identities[case_id] = record.identity
+        return identities
+
+    def _keep(self, stored: CaseRecord, case: Case) -> CaseRecord:
         """Take an earlier session's record, held against the limits of today."""
         spread = stored.calibration and replace(stored.calibration, expected=None)
         unjudged = replace(stored, status="measured", reason=None, checks=(), calibration=spread)
-        record = self._judge(unjudged, experiment)
+        record = self._judge(unjudged, case)
         if record != stored:
             self.store.write_case(record)
         self.kept.append(record.case_id)
@@ -197,70 +255,23 @@ class Session:
             return False
         return record is not None and bool(record.validity)
 
-    def _judge(self, record: CaseRecord, experiment: Experiment) -> CaseRecord:
+    def _judge(self, record: CaseRecord, case: Case) -> CaseRecord:
         """Hold a record against its limits, and its sampler against the contract if that counts."""
-        record = self._check_limits(record, experiment)
+        record = self._check_limits(record)
         breaches = "; ".join(f"{breach.name}: {breach.seen}" for breach in record.contract or ())
-        strict = self.suite.options.strict or experiment.case in CASES
+        strict = self.suite.options.strict or case in CASES
         if not (breaches and strict):
             return record
         reason = "; ".join(filter(None, (record.reason, breaches)))
         return replace(record, status="failed", reason=reason)
 
-    def _check_limits(self, record: CaseRecord, experiment: Experiment) -> CaseRecord:
+    def _check_limits(self, record: CaseRecord) -> CaseRecord:
         """Hold a record against its limits, which are of the profile's own images and numbers."""
         suite = self.suite
         own = get_profile(suite.options.profile)
         same = (suite.profile.n_images, suite.profile.n_samples) == (own.n_images, own.n_samples)
-        if not (same and experiment.data.name == EMBEDDED and suite.options.seed == 0):
+        data = record.identity["task"]["dataset"]["name"]
+        if not (same and data == EMBEDDED and suite.options.seed == 0):
             return record
         limits = limits_file()
         return apply_limits(record, read_limits(limits), profile=own.name, source=limits.name)
-
-
-def describe(suite: Suite, run_id: str, argv: Sequence[str], selected: Sequence[str]) -> RunRecord:
-    """Return what ``run.json`` says: what was asked for, of which version, and on which machine.
-
-    Args:
-        suite: what is to be measured.
-        run_id: name of the run's folder.
-        argv: the command.
-        selected: ids of the cases that will be measured.
-    """
-    from invbench import __version__
-
-    return RunRecord(
-        run_id=run_id,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        invbench=__version__,
-        argv=tuple(argv),
-        profile=suite.profile.name,
-        environment=describe_environment(suite.device),
-        expected_cases=tuple(case.id for case in suite.cases),
-        selected_cases=tuple(selected),
-        shard=str(suite.shard) if suite.options.shard else None,
-    )
-
-
-def default_results() -> Path:
-    """Return a fresh folder's path for a run's records, below this one.
-
-    It is named by the time; a few letters keep runs apart that begin within a second.
-    """
-    return Path.cwd() / "results" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
-
-
-def _earlier_sessions(store: RunStore, facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """Return the sessions that this one resumes; warn if the last ran under other conditions."""
-    try:
-        before = store.read_run()
-    except MissingDataError:
-        return ()
-    except InvalidRecordError as error:
-        warnings.warn(f"{error}; written anew", ResumeWarning, stacklevel=2)
-        return ()
-    if found := conflicts(before, facts):
-        changed = f"resumed under other conditions: {', '.join(found)}"
-        warnings.warn(changed, ResumeWarning, stacklevel=2)
-    session = {name: before.get(name) for name in ("created", "invbench", "argv")}
-    return (*before.get("earlier", ()), session | {"environment": before.get("environment")})

@@ -28,9 +28,9 @@ from invbench.machine import (
 from invbench.models import Case, get_method, prepare
 from invbench.networks.defaults import usual_defaults
 from invbench.runs import NOTICEABLE, RunRecord, TimingCase, build
+from invbench.suite.description import describe
 from invbench.suite.options import Options
 from invbench.suite.resolve import Suite
-from invbench.suite.session import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,8 +194,14 @@ def _untrained(suite: Suite, case: Case) -> Subject:
     method, configuration = get_method(case.model), suite.profile.configuration
     config = method.configure(case.task, configuration)
     network = method.build(config)
-    prepare(network, suite.device, suite.options.dtype)
-    facts = Facts(family=method.family, source=method.source, configuration=configuration)
+    dtype = method.network_dtype(config, suite.options.dtype)
+    prepare(network, suite.device, dtype)
+    facts = Facts(
+        family=method.family,
+        source=method.source,
+        configuration=configuration,
+        network_dtype=None if dtype == suite.options.dtype else dtype,
+    )
     return Subject(method.sampler(network, config), facts)
 
 

@@ -51,11 +51,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.evaluation import Question, score_samples
     from invbench.models import Case
     from invbench.runs import RunStore
+    from invbench.suite.description import default_results, describe
     from invbench.suite.loading import load_metrics
     from invbench.suite.names import check_model_folders
     from invbench.suite.own_tasks import read_task_of_files
     from invbench.suite.resolve import Suite
-    from invbench.suite.session import default_results, describe
 
     options = read_options(arguments)
     suite = Suite(options)

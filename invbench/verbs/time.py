@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.models import Case
     from invbench.report import SPEED_HEADINGS, align, speed_rows
     from invbench.runs import RunStore
-    from invbench.suite.session import default_results
+    from invbench.suite.description import default_results
     from invbench.suite.speed import Job, time_in_processes
 
     output = arguments.output or default_results()

@@ -16,6 +16,7 @@ from invbench.operators import exact
 from invbench.seeding import generator, randn
 from invbench.suite import Options
 from invbench.suite.resolve import Suite
+from invbench.uncertainty import interval
 
 pytestmark = without_a_card
 
@@ -79,6 +80,19 @@ def test_the_host_waits_for_the_card_no_more_often_than_it_did(pair):
     with pretended_card():
         waits = calls(pair).waits
     assert waits.total() <= WAITS.get(pair.id, 0), waits.most_common()
+
+
+@pytest.mark.parametrize("rule", ["linear", "weibull"])
+def test_quantiles_of_a_large_image_cost_no_more_launches_than_of_a_small_one(rule):
+    launches, limits = [], []
+    for size in (32, 512):
+        samples = torch.rand(20, 3, size, size, generator=generator(size))
+        with pretended_card() as card:
+            found = interval(samples.to("cuda"), level=0.9, rule=rule)
+            limits.append(found.lower.cpu())
+        launches.append(card.launches.total())
+        assert torch.equal(limits[-1], interval(samples, level=0.9, rule=rule).lower)
+    assert launches[0] == launches[1] > 0
 
 
 def forget_the_device(monkeypatch):

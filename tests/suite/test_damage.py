@@ -24,8 +24,9 @@ from invbench.evaluation import Subject
 from invbench.runs import RunStore
 from invbench.suite import Options
 from invbench.suite.checks import flaws
+from invbench.suite.description import default_results
 from invbench.suite.resolve import Suite
-from invbench.suite.session import Session, default_results
+from invbench.suite.session import Session
 
 ROOT = Path(__file__).parents[2]
 

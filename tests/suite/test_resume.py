@@ -331,7 +331,7 @@ def test_limits_are_checked_anew(whole, monkeypatch):
     run.store.write_case(replace(record, status="failed", reason="psnr below its limit"))
     assert measure(run, CASES[0])[0] == record
     failed = {"status": "failed", "reason": "x"}
-    monkeypatch.setattr(Session, "_check_limits", lambda _, record, __: replace(record, **failed))
+    monkeypatch.setattr(Session, "_check_limits", lambda _, record: replace(record, **failed))
     assert measure(run, CASES[0])[0].status == "failed"
     assert run.store.read_case("mine-sr16").reason == "x"
 

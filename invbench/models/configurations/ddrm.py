@@ -38,10 +38,12 @@ class DdrmConfig:
     Attributes:
         prior: it knows no task; a checkpoint fits if this agrees.
         restorer: makes a sampler of the prior's denoiser; the task's operator is in here.
+        rounds: whether each step goes through a codec.
     """
 
     prior: PriorConfig
     restorer: Callable[[Denoiser], Sampler]
+    rounds: bool = False
 
 
 _SIZES = {
@@ -146,7 +148,7 @@ def configure_ddrm(task: str, name: str) -> DdrmConfig:
         network=_NETWORKS[name, _size(task, name)],
         preconditioning="none" if name in {"official", "faces"} else "natural",
     )
-    return DdrmConfig(prior=prior, restorer=_restorer(task))
+    return DdrmConfig(prior=prior, restorer=_restorer(task), rounds=task == "decompression")
 
 
 def _restorer(task: str) -> Callable[[Denoiser], Sampler]:
@@ -194,4 +196,5 @@ METHOD = Method(
     rename_official=rename_official,
     network_config=lambda config: config.prior,
     stochastic=lambda _: "noise",
+    rounds=lambda config: config.rounds,
 )
