@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
-from invbench.files import atomic_write, claim_folder, is_file, is_there, read_bytes, read_npz
+from invbench.files import (
+    atomic_write,
+    claim_folder,
+    is_file,
+    is_folder,
+    is_there,
+    read_bytes,
+    read_npz,
+)
 from invbench.runs.pictures import Picture, read_picture, write_picture
 from invbench.runs.plain_json import differences, finite
 from invbench.runs.records import (
@@ -234,7 +242,8 @@ class RunStore:
 
     def case_ids(self) -> list[str]:
         """Return the ids of the cases that are done, sorted."""
-        return sorted(path.stem for path in (self.folder / "cases").glob("*.json"))
+        folder = self.folder / "cases"
+        return sorted(path.stem for path in folder.glob("*.json")) if is_folder(folder) else []
 
     def _check_scores(self, record: CaseRecord) -> None:
         """Refuse scores whose means over samples are not those in the record."""
