@@ -21,9 +21,9 @@ from errno import (
     EPERM,
     EROFS,
 )
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from secrets import token_hex
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 from weakref import finalize
 
 import numpy as np
@@ -109,6 +109,15 @@ class Claim:
 
     folder: Path
     descriptor: int
+
+    def __enter__(self) -> Self:
+        """Hold the claim for a block, however long something remembers it after that."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Drop it."""
+        with suppress(OSError):  # a file system without locks
+            flock(self.descriptor, LOCK_UN)
 
     def check(self) -> None:
         """Refuse to go on in a folder that is no longer the one that was claimed.

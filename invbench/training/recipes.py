@@ -131,23 +131,27 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     if keep and (card := _finished(path, made_by, recipe)) is not None:
         return Trained(path, card, kept=True)
     folder = recipe.runs / f"{stem}-{profile.name}"
-    claim = claim_folder(folder)
-    make_folder(recipe.output)
-    claim_recipe(folder, made_by)
-    outcome = train(
-        learner,
-        recipe.budget,
-        folder=folder,
-        validate=partial(validate, method, config, held_out) if len(held_out) else None,
-        validations=_validations(recipe.budget),
-        device=device,
-    )
-    if not len(held_out):
-        sys.stderr.write(f"{stem}: too few photographs to hold any out; nothing was validated\n")
-    card = _card(recipe, made_by, learner.network, outcome, validated=min(len(held_out), IMAGES))
-    _write(path, method, config, learner.network, card)
-    plot_run(folder)
-    claim.check()
+    with claim_folder(folder) as claim:
+        make_folder(recipe.output)
+        claim_recipe(folder, made_by)
+        outcome = train(
+            learner,
+            recipe.budget,
+            folder=folder,
+            validate=partial(validate, method, config, held_out) if len(held_out) else None,
+            validations=_validations(recipe.budget),
+            device=device,
+        )
+        if not len(held_out):
+            sys.stderr.write(
+                f"{stem}: too few photographs to hold any out; nothing was validated\n"
+            )
+        card = _card(
+            recipe, made_by, learner.network, outcome, validated=min(len(held_out), IMAGES)
+        )
+        _write(path, method, config, learner.network, card)
+        plot_run(folder)
+        claim.check()
     return Trained(path, card)
 
 
