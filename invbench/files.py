@@ -9,9 +9,21 @@ import zipfile
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import (
+    EACCES,
+    EDQUOT,
+    EEXIST,
+    EFBIG,
+    EISDIR,
+    ENAMETOOLONG,
+    ENOSPC,
+    ENOTDIR,
+    EPERM,
+    EROFS,
+)
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from secrets import token_hex
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 from weakref import finalize
 
 import numpy as np
@@ -28,6 +40,11 @@ if TYPE_CHECKING:
 ROOM = 1 << 26  # bytes that any archive may inflate to
 RATIO = 64  # times an archive's own size that it may inflate to beyond that
 PORTION = 1 << 20  # bytes inflated at a time
+ADVICE = {
+    **dict.fromkeys((ENOSPC, EDQUOT, EFBIG), "make room, or name another place; "),
+    **dict.fromkeys((EACCES, EPERM, EROFS), "get permission, or name another place; "),
+    **dict.fromkeys((EEXIST, ENOTDIR, EISDIR, ENAMETOOLONG), "name another place; "),
+}  # by what a system says when a file cannot be written
 
 
 @contextmanager
@@ -80,9 +97,10 @@ def make_folder(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
     """Return the error that says why a file cannot be written."""
+    advice = ADVICE.get(error.errno or 0, "")
     return StorageError(
-        f"{path}: cannot be written ({error.strerror or error}); "
-        "free space or permission is missing, what was stored before is intact"
+        f"{path}: cannot be written ({error.strerror or error}); {advice}"
+        "what was stored before is intact"
     )
 
 
@@ -153,6 +171,36 @@ def claim_folder(folder: Path, *, alone: bool = True) -> Claim:
     return claim
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether a file, folder or anything else is there.
+
+    Raises:
+        MissingDataError: if that cannot be told, as below a folder that may not be entered.
+    """
+    return _mode(path) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a regular file is there; raises as `is_there` does."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; raises as `is_there` does."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a NUL in its name
+        return None
+    except OSError as error:
+        raise MissingDataError(f"{path}: cannot be opened ({error.strerror})") from error
+
+
 def read_bytes(
     path: Path, damaged: type[InvbenchError], *, most: int | None = None, hint: str = ""
 ) -> bytes:
@@ -191,7 +239,8 @@ def require_regular(path: Path, damaged: type[InvbenchError], *, hint: str = "")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingDataError(f"{path}: no such file{hint}") from error
     except (OSError, ValueError) as error:
-        raise damaged(f"{path}: cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise damaged(f"{path}: cannot be read ({reason})") from error
     if not regular:
         raise damaged(f"{path}: is no regular file")
 

@@ -98,6 +98,12 @@ class TestClaim:
         with pytest.raises(StorageError, match="cannot be written"):
             claim_folder(tmp_path / "file" / "run")
 
+    def test_is_dropped_at_the_end_of_a_block_though_something_remembers_it(self, tmp_path):
+        with claim_folder(tmp_path) as remembered, pytest.raises(ExistingRunError):
+            claim_folder(tmp_path)
+        claim_folder(tmp_path).check()
+        remembered.check()
+
 
 class TestNpz:
     ARRAYS: ClassVar = {"a": np.linspace(0, 1, 50), "b": np.ones((3, 4))}

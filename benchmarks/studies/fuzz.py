@@ -59,6 +59,7 @@ from invbench.runs.plain_json import canonical_json
 from invbench.training.budget import Budget
 from invbench.training.logs import read_log
 from invbench.training.loop import train
+from invbench.training.recipes import claim_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -467,6 +468,14 @@ def go_on(path: Path) -> None:
         read_log(Path(name))
 
 
+MADE_BY = {"method": "m", "seed": 0, "images": 4, "learning": {"rate": 1e-3, "betas": [0.9, 0.99]}}
+
+
+def make_recipe(folder: Path) -> Path:
+    claim_recipe(folder, MADE_BY)
+    return folder / "recipe.json"
+
+
 def make_npz(folder: Path) -> Path:
     return run_folder(folder).folder / "scores" / f"{CASE}.npz"
 
@@ -493,6 +502,9 @@ FORMATS = {
     "trunk.npz": Format(make_trunk, lambda path: load_trunk("alex", path, offline=True)),
     "state.pt": Format(trained("state.pt"), go_on),
     "log.jsonl": Format(trained("log.jsonl"), go_on),
+    "recipe.json": Format(
+        make_recipe, lambda path: claim_recipe(path.parent, MADE_BY), is_json=True
+    ),
 }
 
 if __name__ == "__main__":

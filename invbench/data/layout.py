@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from invbench.errors import EmptyFolderError
+from invbench.files import is_folder
 from invbench.images import Flaw, find_images, is_litter
 
 if TYPE_CHECKING:
@@ -45,12 +46,16 @@ def find_samples(folder: Path) -> dict[str, SampleFiles]:
     Raises:
         EmptyFolderError: if there is no folder, or no model in it.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise EmptyFolderError(f"{folder}: no such folder")
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise EmptyFolderError(f"{folder}: cannot be opened ({error.strerror})") from error
     models = {
         path.name: _samples_of(path)
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and not is_litter(path.name)
+        for path in entries
+        if is_folder(path) and not is_litter(path.name)
     }
     if not models:
         raise EmptyFolderError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvbenchError, MissingDataError
-from invbench.files import atomic_write
+from invbench.files import atomic_write, is_file, is_there
 from invbench.gate.snapshots import (
     BASELINE_SCHEMA,
     SCORE_DECIMALS,
@@ -89,7 +89,7 @@ def promote(
         raise BaselineError(f"{name!r}: a baseline's name is letters, digits, '.', '_' and '-'")
     measured = _measured(snapshot, allow_incomplete=allow_incomplete)
     file = baseline_file(folder, snapshot.device, name)
-    before = read_snapshot(file) if file.is_file() else None
+    before = read_snapshot(file) if is_file(file) else None
     kept = sorted(before.cases.keys() - measured.keys()) if before else []
     facts = {key: snapshot.facts[key] for key in RUN_FACTS if key in snapshot.facts}
     facts |= {"release": release} if release else {}
@@ -131,11 +131,11 @@ def find_baseline(chosen: Path, folders: Sequence[Path], device: str) -> Path:
     Raises:
         MissingDataError: if it is none of them, naming those there are.
     """
-    if chosen.exists():
+    if is_there(chosen):
         return chosen
     for folder in folders:
         named = baseline_file(folder, device, chosen.name)
-        if chosen.name == str(chosen) and named.is_file():
+        if chosen.name == str(chosen) and is_file(named):
             return named
     known = sorted({path.stem for folder in folders for path in (folder / device).glob("*.json")})
     raise MissingDataError(
@@ -150,7 +150,7 @@ def read_baselines(folders: Sequence[Path], device: str, name: str) -> Snapshot 
     lies with the suite, which still holds for the cases of the suite.
     """
     files = dict.fromkeys(baseline_file(folder, device, name).resolve() for folder in folders)
-    found = [read_snapshot(file) for file in files if file.is_file()]
+    found = [read_snapshot(file) for file in files if is_file(file)]
     if not found:
         return None
     joined = found[0]

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError
+from invbench.files import is_file
 from invbench.runs import CaseRecord, RunStore, build, to_json
 from invbench.runs.plain_json import canonical_json
 from invbench.runs.records import from_parsed, of_schema
@@ -75,7 +76,7 @@ def read_snapshot(path: Path) -> Snapshot:
         MissingDataError: if there is neither.
         InvalidRecordError: if a file is damaged.
     """
-    return _read_baseline(path) if path.is_file() else _read_run(path)
+    return _read_baseline(path) if is_file(path) else _read_run(path)
 
 
 def device_slug(environment: Mapping[str, Any]) -> str:

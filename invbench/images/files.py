@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MOST_PIXELS = 2**27  # 11585 x 11585; decoded they take 400 MB
 SAME_COLOUR = 2  # levels by which a profile may move any colour and still be sRGB
+CHROMATICITY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # white, red, green, blue
+CODED_SRGB = b"\x01\x0d\x00\x01"  # as cICP states it
 GAMMA = (0.45, 0.46)  # that a PNG may declare: 1 / 2.2
+OTHER_COLOURS = "declares colours of another space than sRGB; convert it to sRGB"
 BITS_PER_SAMPLE = 258  # TIFF's tag
 SPECIAL = {
     stat.S_IFDIR: "a folder",
@@ -55,6 +58,8 @@ def read_image(path: Path, *, channels: int = 3) -> Tensor:
             pixels = _decode(path)
     except UnreadableImageError:
         raise
+    except PermissionError as error:
+        raise UnreadableImageError(f"{path}: cannot be opened ({error.strerror})") from error
     except Exception as error:  # decoders raise anything when a file is damaged
         message = f"{path}: cannot be read as {', '.join(FORMATS)} ({error})"
         raise UnreadableImageError(message) from error
@@ -98,13 +103,26 @@ def _decode(path: Path) -> Image.Image:
     """Open, check and decode a file; return 8-bit RGB."""
     with path.open("rb") as stream:
         header = stream.read(25)
+        coded = _coded_colours(stream) if header.startswith(b"\x89PNG") else None
         stream.seek(0)
+        if coded not in (None, CODED_SRGB):
+            raise UnreadableImageError(f"{path}: {OTHER_COLOURS}")
         with _open(path, stream) as image:
             _refuse(path, image, header)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             _refuse_colours(path, image)
             return _to_srgb(_without_alpha(path, image), image.info.get("icc_profile"))
+
+
+def _coded_colours(stream: io.BufferedReader) -> bytes | None:
+    """Return what a PNG says of its colours in cICP, which comes before all else that it says."""
+    stream.seek(8)
+    while (chunk := stream.read(8))[4:] not in (b"", b"IDAT", b"IEND"):
+        if chunk[4:] == b"cICP":
+            return stream.read(4)
+        stream.seek(int.from_bytes(chunk[:4], "big") + 4, io.SEEK_CUR)
+    return None
 
 
 def _open(path: Path, stream: io.BufferedReader) -> Image.Image:
@@ -137,7 +155,7 @@ def _too_large(path: Path, found: str) -> UnreadableImageError:
 
 
 def _refuse_colours(path: Path, image: Image.Image) -> None:
-    """Refuse colour models that have no one reading in RGB, and a gamma that viewers differ on."""
+    """Refuse colours that have no one reading in RGB, and those that viewers differ on."""
     if image.mode not in ("1", "L", "P", "RGB", "RGBA", "LA", "PA"):
         raise UnreadableImageError(f"{path}: colour model {image.mode}; convert it to RGB")
     low, high = GAMMA
@@ -145,6 +163,9 @@ def _refuse_colours(path: Path, image: Image.Image) -> None:
     known = "icc_profile" in image.info or "srgb" in image.info
     if gamma is not None and not (known or low < gamma < high):
         raise UnreadableImageError(f"{path}: declares a gamma of {gamma:g}; convert it to sRGB")
+    primaries = image.info.get("chromaticity", CHROMATICITY)
+    if not (known or np.allclose(primaries, CHROMATICITY, atol=0.01)):
+        raise UnreadableImageError(f"{path}: {OTHER_COLOURS}")
 
 
 def _without_alpha(path: Path, image: Image.Image) -> Image.Image:

@@ -1,17 +1,20 @@
 """The one walk through a folder of images: what counts, what is left out, and what is wrong.
 
 Names of `SUFFIXES` count as images, in sub-folders too, and each has an id: its path below the
-folder without the suffix. Hidden files and the litter of other programs are passed over. Links are
-followed and listed. Everything that cannot be used as it lies is listed, all at once.
+folder without the suffix, in composed letters (Unicode NFC). Hidden files and the litter of other
+programs are passed over. Links are followed and listed. Everything that cannot be used as it lies
+is listed, all at once.
 """
 
 from __future__ import annotations
 
 import stat
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from invbench.errors import EmptyFolderError
+from invbench.files import is_folder
 from invbench.images.files import special_kind
 
 if TYPE_CHECKING:
@@ -117,13 +120,15 @@ def find_images(folder: Path) -> ImageFiles:
     Raises:
         EmptyFolderError: if there is no folder.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise EmptyFolderError(f"{folder}: no such folder")
     walk = _Walk(folder)
     walk.enter(folder, ())
     claims: dict[str, list[Path]] = {}
     for path in walk.files:
-        claims.setdefault(path.with_suffix("").as_posix(), []).append(path)
+        # Systems write an accented letter as one character or as two, and show the same name
+        name = unicodedata.normalize("NFC", path.with_suffix("").as_posix())
+        claims.setdefault(name, []).append(path)
     flaws = [*walk.flaws, *_shared_ids(claims)]
     files = {name: walk.files[paths[0]] for name, paths in claims.items() if len(paths) == 1}
     return ImageFiles(files, tuple(flaws), tuple(walk.links))

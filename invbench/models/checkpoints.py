@@ -20,7 +20,7 @@ from invbench.errors import (
     InvbenchError,
     MissingCheckpointError,
 )
-from invbench.files import atomic_write, require_regular
+from invbench.files import atomic_write, is_there, require_regular
 from invbench.networks import narrow
 from invbench.networks.defaults import usual_defaults
 from invbench.networks.weight_files import require_weights
@@ -165,7 +165,7 @@ class _Object:
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
     """Open a safetensors file; what is wrong with it has a name."""
-    if not path.exists():
+    if not is_there(path):
         raise MissingCheckpointError(f"{path}: no such checkpoint; train one with `invbench train`")
     require_regular(path, CorruptCheckpointError)
     try:

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
-from invbench.files import atomic_write, claim_folder, read_bytes, read_npz
+from invbench.files import (
+    atomic_write,
+    claim_folder,
+    is_file,
+    is_folder,
+    is_there,
+    read_bytes,
+    read_npz,
+)
 from invbench.runs.pictures import Picture, read_picture, write_picture
 from invbench.runs.plain_json import differences, finite
 from invbench.runs.records import (
@@ -74,7 +82,7 @@ class RunStore:
             StorageError: if the folder cannot be written to.
         """
         claim = claim_folder(self.folder)
-        stored = [path for path in self._files() if path.is_file()]
+        stored = [path for path in self._files() if is_file(path)]
         if stored and not (resume or fresh):
             raise ExistingRunError(
                 f"{self.folder}: holds {len(stored)} files of a run; name another folder{remedy}"
@@ -111,7 +119,7 @@ class RunStore:
             InvalidRecordError: if the file is damaged.
         """
         path = self.folder / "run.json"
-        if not path.is_file():
+        if not is_file(path):
             raise MissingDataError(f"{self.folder}: not a run, there is no run.json")
         try:
             return read_facts(of_schema(read_json(path), RUN_SCHEMA))
@@ -134,7 +142,7 @@ class RunStore:
             InvalidRecordError: if the file is damaged.
         """
         path = self.folder / "timing.json"
-        if not path.is_file():
+        if not is_file(path):
             return None
         try:
             record: TimingRecord = build(TimingRecord, of_schema(read_json(path), TIMING_SCHEMA))
@@ -163,7 +171,7 @@ class RunStore:
             InvalidRecordError: if the record is damaged.
         """
         path = self._case(case_id)
-        if not path.exists():
+        if not is_there(path):
             return None
         try:
             return from_parsed(read_json(path))
@@ -234,7 +242,8 @@ class RunStore:
 
     def case_ids(self) -> list[str]:
         """Return the ids of the cases that are done, sorted."""
-        return sorted(path.stem for path in (self.folder / "cases").glob("*.json"))
+        folder = self.folder / "cases"
+        return sorted(path.stem for path in folder.glob("*.json")) if is_folder(folder) else []
 
     def _check_scores(self, record: CaseRecord) -> None:
         """Refuse scores whose means over samples are not those in the record."""

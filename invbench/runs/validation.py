@@ -11,6 +11,7 @@ from invbench.errors import (
     InvbenchError,
     MissingDataError,
 )
+from invbench.files import is_folder, is_there
 from invbench.runs.merging import disagreements
 from invbench.runs.records import (
     CASE_SCHEMA,
@@ -50,9 +51,9 @@ def validate(path: Path) -> list[Problem]:
     Raises:
         MissingDataError: if nothing is there.
     """
-    if not path.exists():
+    if not is_there(path):
         raise MissingDataError(f"{path}: no such file or folder")
-    return _folder(path) if path.is_dir() else _file(path)
+    return _folder(path) if is_folder(path) else _file(path)
 
 
 def _folder(folder: Path) -> list[Problem]:
@@ -63,7 +64,7 @@ def _folder(folder: Path) -> list[Problem]:
     except InvbenchError as error:
         problems.append(_problem(folder / "run.json", error))
         selected = ()
-    if (folder / "timing.json").exists():
+    if is_there(folder / "timing.json"):
         problems += _file(folder / "timing.json")
     done = store.case_ids()
     whole = []

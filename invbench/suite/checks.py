@@ -13,6 +13,7 @@ from invbench.errors import (
     UnknownNameError,
 )
 from invbench.evaluation.experiment import FEWEST_SAMPLES
+from invbench.files import is_folder
 from invbench.gate import (
     device_slug,
     find_baseline,
@@ -127,13 +128,13 @@ def _data_of(task: str) -> Callable[[Suite], object]:
 
 def _check_checkpoints(suite: Suite) -> None:
     folder = suite.options.checkpoints
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not is_folder(folder):
         raise EmptyFolderError(f"--checkpoints {folder}: no such folder")
 
 
 def _check_data(suite: Suite) -> None:
     folder = suite.options.data
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not is_folder(folder):
         raise EmptyFolderError(f"--data {folder}: no such folder")
     if folder is None and not suite.profile.embedded:
         raise MissingDataError(f"profile {suite.profile.name} has no data of its own; give --data")

@@ -29,7 +29,7 @@ def source_digest(factory: Callable[..., Sampler], module: str, sampler: Sampler
     said = getattr(sampler, "fingerprint", None)
     if not files and said is None:
         return None
-    state = sha256(f"fingerprint {said}".encode())
+    state = sha256(f"fingerprint {said}".encode(errors="surrogatepass"))
     for name in sorted(files):
         state.update(f"\n{name}\n".encode() + files[name].read_bytes())
     return state.hexdigest()

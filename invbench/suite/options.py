@@ -34,12 +34,20 @@ def _error_rate(text: str) -> float:
 
 def at_least_one(text: str) -> int:
     """Parse a whole number from 1 up, or have argparse refuse it."""
+    return _at_least(1, text)
+
+
+def _at_least_none(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(fewest: int, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise ArgumentTypeError(f"{text!r}: give a whole number from 1 up")
+        number = -1
+    if number < fewest:
+        raise ArgumentTypeError(f"{text!r}: give a whole number from {fewest} up")
     return number
 
 
@@ -62,7 +70,7 @@ class Options:
     pictures: int = _option(
         "images a case, the first, of which the run keeps pictures for its report",
         default=4,
-        type=int,
+        type=_at_least_none,
     )
     chunk_size: int | None = _option(
         "samples drawn in one call of a sampler, in place of the profile's; they do not depend on "

@@ -16,6 +16,7 @@ from invbench.errors import (
 )
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.executors import LOCAL
+from invbench.files import is_folder
 from invbench.machine import forbid_tf32, keep_freed_memory, resolve_device
 from invbench.models import (
     CASES,
@@ -212,7 +213,7 @@ class Suite:
             return read_data_set(None, size, count)
         own = folder / task
         data = read_data_set(
-            own if own.is_dir() else folder, size, count, groups=self.options.groups
+            own if is_folder(own) else folder, size, count, groups=self.options.groups
         )
         if self.options.images and len(data.photos) < self.options.images:
             raise MissingDataError(

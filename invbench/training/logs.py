@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from invbench.errors import InvalidRecordError
-from invbench.files import cannot_write, read_bytes
+from invbench.files import cannot_write, is_there, read_bytes
 from invbench.runs.typed_json import build, parse
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def read_log(folder: Path) -> list[dict[str, float]]:
         InvalidRecordError: if a line is damaged.
     """
     path = folder / "log.jsonl"
-    lines = read_bytes(path, InvalidRecordError).split(b"\n")[:-1] if path.exists() else []
+    lines = read_bytes(path, InvalidRecordError).split(b"\n")[:-1] if is_there(path) else []
     try:
         return [dict(build(_Line, {"facts": parse(line.decode())}).facts) for line in lines]
     except (InvalidRecordError, UnicodeDecodeError) as error:

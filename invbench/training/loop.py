@@ -17,7 +17,7 @@ from invbench.errors import (
     InvalidRecordError,
     InvbenchError,
 )
-from invbench.files import atomic_write, require_regular
+from invbench.files import atomic_write, is_there, require_regular
 from invbench.networks.weight_files import read_tensors
 from invbench.runs.typed_json import build
 from invbench.training.logs import append_line, read_log
@@ -176,7 +176,7 @@ class _Run:
     def save(self) -> None:
         """Save all that continues the run, and how much of the log belongs to it."""
         log = self.folder / "log.jsonl"
-        self.state["log"] = log.stat().st_size if log.exists() else 0
+        self.state["log"] = log.stat().st_size if is_there(log) else 0
         with atomic_write(self.folder / "state.pt") as stream:
             try:
                 torch.save({"learner": self.learner.state_dict(), "loop": self.state}, stream)
@@ -230,7 +230,7 @@ def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
     state: dict[str, Any] = {"step": 0, "minutes": 0.0, "percent": 0, "scores": {}, "log": 0}
     state |= {"validated": 0, "validating": 0.0}
     log = folder / "log.jsonl"
-    if not path.exists():
+    if not is_there(path):
         log.unlink(missing_ok=True)
         return state
     try:
@@ -242,7 +242,7 @@ def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
             f"{path}: cannot be continued ({error}); delete it to start afresh"
         ) from error
     state |= saved["loop"]
-    if log.exists():  # forget what was logged after the save: those steps are taken again
+    if is_there(log):  # forget what was logged after the save: those steps are taken again
         require_regular(log, InvalidRecordError)
         os.truncate(log, min(state["log"], log.stat().st_size))
     read_log(folder)  # what is wrong with it is said before any step

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from invbench.errors import ForeignCheckpointError, InvalidRecordError
-from invbench.files import atomic_write, claim_folder, make_folder
+from invbench.files import atomic_write, claim_folder, is_there, make_folder
 from invbench.machine import device_key
 from invbench.models import get_method, read_card, save_checkpoint
 from invbench.networks.defaults import usual_defaults
@@ -133,7 +133,7 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     folder = recipe.runs / f"{stem}-{profile.name}"
     make_folder(recipe.output)
     with claim_folder(folder) as claim:
-        _note(folder, made_by)
+        claim_recipe(folder, made_by)
         outcome = train(
             learner,
             recipe.budget,
@@ -204,7 +204,7 @@ def _validations(budget: Budget) -> int:
 
 def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
     """Return the card of a checkpoint that needs no more training."""
-    if not path.exists():
+    if not is_there(path):
         return None
     card, budget = read_card(path), recipe.budget
     data = card.get("data", {})
@@ -216,11 +216,17 @@ def _finished(path: Path, made_by: Mapping[str, Any], recipe: Recipe) -> dict[st
     return card if card.get("minutes", 0) >= round(budget.minutes or 0.0, 1) else None
 
 
-def _note(folder: Path, made_by: Mapping[str, Any]) -> None:
-    """Note whose state a run's folder holds, or refuse to continue that of another recipe."""
+def claim_recipe(folder: Path, made_by: Mapping[str, Any]) -> None:
+    """Note whose state a run's folder holds, or refuse to continue that of another recipe.
+
+    Raises:
+        ForeignCheckpointError: if it holds a run of another.
+        InvalidRecordError: if what is noted there is damaged.
+        StorageError: if it cannot be noted.
+    """
     path = folder / "recipe.json"
     try:
-        found = read_json(path) if path.exists() else made_by
+        found = read_json(path) if is_there(path) else made_by
     except InvalidRecordError as error:
         raise InvalidRecordError(f"{error}; delete {folder} to start afresh") from error
     if found != made_by:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from invbench.errors import InvbenchError
+from invbench.files import is_there
 from invbench.models import read_card
 from invbench.training.recipes import Recipe, Trained, run_recipe
 
@@ -96,6 +97,6 @@ def _attempt(recipe: Recipe) -> Trained | InvbenchError:
 
 def _skill(run: PlannedRun, recipe: Recipe) -> float:
     path = recipe.output / f"{run.stem}.safetensors"
-    if not path.exists():
+    if not is_there(path):
         return float("-inf")
     return float(read_card(path).get("validation", {}).get("skill", float("-inf")))

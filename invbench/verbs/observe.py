@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.data.layout import OBSERVATIONS, TARGETS
     from invbench.errors import ExistingRunError
     from invbench.evaluation import observe
+    from invbench.files import is_there
     from invbench.images import to_uint8, write_png
     from invbench.suite.own_tasks import read_task_of_files
     from invbench.suite.resolve import Suite
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     size = arguments.size or suite.size(task.name)
     folders = [arguments.output / name for name in (OBSERVATIONS, TARGETS)]
     for folder in folders:
-        if folder.exists():
+        if is_there(folder):
             raise ExistingRunError(f"{folder}: is there already; name another folder")
     photos, problem = folder_photos(arguments.photographs, size), task.problem((size, size))
     for photo in photos:

@@ -12,7 +12,7 @@ from invbench.verbs import say, verb
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from invbench.gate import Ranking
     from invbench.verbs import AddParser
@@ -38,7 +38,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     for ranking in rankings:
         for line in lines(ranking):
             say(line)
+    if not rankings:
+        say("nothing to rank: no score of two models on one task" + _asked(arguments.score))
     return ExitCode.OK if rankings else ExitCode.INCOMPARABLE
+
+
+def _asked(scores: Sequence[str]) -> str:
+    return f" among {', '.join(scores)}" if scores else ""
 
 
 def lines(ranking: Ranking) -> Iterator[str]:

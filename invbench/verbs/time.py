@@ -86,9 +86,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _check_others(folder: Path, job: Job) -> None:
     """Refuse other weights that are not there, or that this sampler would never read."""
     from invbench.errors import InvalidOptionError, MissingDataError
+    from invbench.files import is_folder
     from invbench.models import MODELS
 
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise MissingDataError(f"--vs {folder}: no such folder")
     if job.random_weights:
         raise InvalidOptionError(f"--vs {folder}: random weights are read from no folder")
@@ -101,9 +102,10 @@ def _check_others(folder: Path, job: Job) -> None:
 
 def _store(store: RunStore, case_id: str, timed: Timed) -> None:
     """Add a timing to a run; a folder that is not one yet becomes a run of timings alone."""
+    from invbench.files import is_there
     from invbench.runs import TimingRecord
 
-    if not (store.folder / "run.json").exists():
+    if not is_there(store.folder / "run.json"):
         store.write_run(asdict(replace(timed.run, selected_cases=())))
     before = store.read_timing()
     cases = {**(before.cases if before else {}), case_id: timed.timing}

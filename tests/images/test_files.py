@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -158,14 +159,42 @@ class TestProfiles:
         assert np.array_equal(found, channels_first(expected))
 
 
+def png_with(kind, data):
+    """Return a PNG of the picture that says more of itself."""
+    content, body = encoded(picture(), "PNG"), kind + data
+    chunk = len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    return content[:33] + chunk + content[33:]
+
+
+def primaries(*values):
+    return png_with(b"cHRM", b"".join(value.to_bytes(4, "big") for value in values))
+
+
+SRGB = (
+    png_with(b"cICP", bytes((1, 13, 0, 1))),
+    primaries(31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+)
+OTHERS = {
+    "BT.2020 of PQ": png_with(b"cICP", bytes((9, 16, 0, 1))),
+    "Display P3": png_with(b"cICP", bytes((12, 13, 0, 1))),
+    "primaries of BT.2020": primaries(31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600),
+}
+
+
+@pytest.mark.parametrize("content", OTHERS.values(), ids=list(OTHERS))
+def test_colours_of_another_space_are_refused(tmp_path, content):
+    with pytest.raises(UnreadableImageError, match="another space than sRGB"):
+        reads(tmp_path, content)
+
+
+@pytest.mark.parametrize("content", SRGB, ids=["code", "primaries"])
+def test_colours_that_are_said_to_be_srgb_are_read(tmp_path, content):
+    assert np.array_equal(reads(tmp_path, content), channels_first(picture()))
+
+
 def test_a_gamma_that_viewers_differ_on_is_refused(tmp_path):
     def with_gamma(value):
-        content = encoded(picture(), "PNG")
-        import zlib
-
-        body = b"gAMA" + round(value * 100000).to_bytes(4, "big")
-        chunk = (4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-        return content[:33] + chunk + content[33:]
+        return png_with(b"gAMA", round(value * 100000).to_bytes(4, "big"))
 
     assert np.array_equal(reads(tmp_path, with_gamma(0.45455)), channels_first(picture()))
     with pytest.raises(UnreadableImageError, match="gamma of 1"):

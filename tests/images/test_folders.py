@@ -37,6 +37,16 @@ def test_two_files_of_one_id_are_named_and_neither_is_taken(tmp_path):
     assert "x/a.jpg and x/a.png have one id, x/a" in str(found.flaws[0])
 
 
+def test_a_name_is_one_id_however_its_letters_are_composed(tmp_path):
+    for name in ("caf\u00e9.png", "e\u0301t\u00e9.png"):
+        write(tmp_path / name, encoded(picture(), "PNG"))
+    assert set(find_images(tmp_path).files) == {"caf\u00e9", "\u00e9t\u00e9"}
+    write(tmp_path / "cafe\u0301.png", encoded(picture(1), "PNG"))
+    found = find_images(tmp_path)
+    assert set(found.files) == {"\u00e9t\u00e9"}
+    assert "have one id" in str(found.flaws[0])
+
+
 def test_links_are_followed_and_said_and_circles_named(tmp_path):
     write(tmp_path / "elsewhere" / "sea" / "1.png", PNG)
     folder = tmp_path / "photos"

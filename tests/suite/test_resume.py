@@ -255,8 +255,9 @@ class TestDigest:
         exec("def load(problem, device): ...\ndef sample(observation, generators): ...", scope)  # noqa: S102
         load, sample = scope["load"], scope["sample"]
         assert source_digest(load, "made_up", sample) is None
-        sample.fingerprint = "1"
-        assert source_digest(load, "made_up", sample) is not None
+        for fingerprint in ("1", "half of a letter: \ud800"):
+            sample.fingerprint = fingerprint
+            assert source_digest(load, "made_up", sample) is not None
 
 
 class TestContract:

@@ -145,6 +145,23 @@ def test_a_number_below_one_is_refused_by_its_option(given, capsys):
     assert "give a whole number from 1 up" in capsys.readouterr().err
 
 
+def test_pictures_may_be_none_but_not_fewer(capsys):
+    for pictures in ("-1", "few"):
+        with pytest.raises(SystemExit) as status:
+            main(["score", "x", "--task", "sr16", "--observations", "y", "--pictures", pictures])
+        assert status.value.code == ExitCode.USAGE
+        assert "give a whole number from 0 up" in capsys.readouterr().err
+
+
+def test_a_run_of_one_model_has_nothing_to_rank(tmp_path, capsys):
+    store = RunStore(tmp_path / "run")
+    store.write_run(run_record())
+    store.write_case(case_record(validity={}, interval=None))
+    assert main(["rank", str(store.folder), "--score", "psnr"]) is ExitCode.INCOMPARABLE
+    said = "nothing to rank: no score of two models on one task among psnr\n"
+    assert capsys.readouterr().out == said
+
+
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
 def test_minutes_that_never_end_or_begin_are_refused(minutes, tmp_path, capsys):
     given = ["train", "chimle", "sr16", "--images", str(tmp_path), "--minutes", minutes]
