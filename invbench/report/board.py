@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from invbench.errors import ConflictingRunsError, MissingDataError
+from invbench.errors import ConflictingRunsError, InvbenchError, MissingDataError
 from invbench.escaping import html
 from invbench.files import atomic_write
 from invbench.gate import rank_run
-from invbench.report.board_history import histories
-from invbench.report.board_runs import read_runs, slug
+from invbench.report.board_history import histories, size
+from invbench.report.board_runs import Refused, read_runs, slug
 from invbench.report.html import html_report
 from invbench.report.summary import summarize
 from invbench.report.tables import HEADINGS, case_row
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from invbench.gate import Ranking
-    from invbench.report.board_runs import BoardRun, Refused
+    from invbench.report.board_runs import BoardRun
     from invbench.runs import CaseRecord
 
 RANKED_BESIDE_VALIDITY = ("crps", "energy", "winkler")
@@ -79,6 +79,14 @@ def write_board(paths: Sequence[Path], folder: Path, *, alpha: float = 0.05) -> 
         StorageError: if the folder cannot be written to.
     """
     runs, refused = read_runs(paths)
+    reports: dict[str, str] = {}
+    for run in runs:
+        try:
+            reports[run.slug] = html_report(summarize(run.store))
+        except InvbenchError as error:
+            problem = f"{type(error).__name__}: {error}"
+            refused.append(Refused(run.store.run_id, (problem,)))
+    runs = [run for run in runs if run.slug in reports]
     if not runs:
         said = "; ".join(f"{one.name}: {one.problems[0]}" for one in refused)
         raise MissingDataError(f"no run to show: {said}")
@@ -94,14 +102,14 @@ def write_board(paths: Sequence[Path], folder: Path, *, alpha: float = 0.05) -> 
             refused=refused,
             headings=HEADINGS,
             row=case_row,
+            size=size,
             pages=pages,
             alpha=alpha,
         )
     }
     for model, page in pages.items():
         written[page] = _render("board_model.html.j2", model=model, cases=found[model])
-    for run in runs:
-        written[f"runs/{run.slug}/report.html"] = html_report(summarize(run.store))
+    written |= {f"runs/{name}/report.html": report for name, report in reports.items()}
     for name, text in sorted(written.items(), reverse=True):
         with atomic_write(folder / name) as stream:
             stream.write(text.encode())

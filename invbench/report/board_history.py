@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from invbench.report.tables import HEADINGS, case_row
@@ -30,19 +31,25 @@ class Series:
     Attributes:
         name: of the number.
         points: x, y and words of each run that has it, in the chart's pixels.
+        sizes: images x samples of each point; only neighbours of one size are joined by a line.
         low: the least value, at the bottom.
         high: the largest, at the top.
     """
 
     name: str
     points: tuple[tuple[float, float, str], ...]
+    sizes: tuple[str, ...]
     low: str
     high: str
 
     @property
-    def line(self) -> str:
-        """The points as SVG wants them."""
-        return " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in self.points)
+    def path(self) -> str:
+        """The lines between points as SVG wants them."""
+        joined = [b == a for a, b in pairwise(("", *self.sizes))]
+        return " ".join(
+            f"{'L' if line else 'M'}{x:.1f} {y:.1f}"
+            for line, (x, y, _) in zip(joined, self.points, strict=True)
+        )
 
     @property
     def said(self) -> str:
@@ -82,13 +89,13 @@ def histories(runs: Sequence[BoardRun]) -> dict[str, list[CaseHistory]]:
 
 def _history(case_id: str, seen: Sequence[tuple[BoardRun, CaseRecord]]) -> CaseHistory:
     rows = tuple(
-        (run, _size(record), case_row(record)[1:], record.reason or "") for run, record in seen
+        (run, size(record), case_row(record)[1:], record.reason or "") for run, record in seen
     )
     charts = (_series(name, number, seen) for name, number in CHARTED.items())
     return CaseHistory(case_id, HEADINGS[1:], rows, tuple(one for one in charts if one))
 
 
-def _size(record: CaseRecord) -> str:
+def size(record: CaseRecord) -> str:
     """Say of how many images and samples the numbers are, which two runs must share to compare."""
     images = len((record.identity.get("task", {}).get("dataset") or {}).get("image_ids", ()))
     samples = record.identity.get("sampling", {}).get("n_samples", "-")
@@ -118,4 +125,5 @@ def _series(
         )
         for place, value, run in values
     )
-    return Series(name, points, f"{low:.4g}", f"{high:.4g}")
+    sizes = tuple(size(seen[place][1]) for place, _, _ in values)
+    return Series(name, points, sizes, f"{low:.4g}", f"{high:.4g}")
