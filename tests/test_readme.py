@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import files_of
+from pages import commands_of, files_of
 from pictures import write_image
 
 from invbench.data.photos import photos
@@ -18,7 +18,7 @@ from invbench.images import from_uint8
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^\$ (.*)$", TEXT, flags=re.MULTILINE)
+COMMANDS = commands_of(ROOT / "README.md")
 SHORT = ["--invbench-images=2", "--invbench-samples=4"]
 
 
