@@ -16,6 +16,7 @@ from invbench.escaping import error_text
 from invbench.exit_codes import ExitCode
 from invbench.verbs import (  # `list` is named after its verb
     baseline,
+    board,
     check,
     compare,
     env,
@@ -50,6 +51,7 @@ VERBS = (
     time,
     merge,
     report,
+    board,
     validate,
     limits,
     compare,
