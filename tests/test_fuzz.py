@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "studies" / "fuzz.py"
 MOST_MEGABYTES = 400  # above what the process had before; the largest whole file has 600 kB
 

@@ -67,6 +67,7 @@ def words_of(command):
     return [script, *paths, *(FEW if arguments[0] == "uncertainty" else ())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "command"), COMMANDS, ids=[f"{page.stem}: {command}" for page, command in COMMANDS]
 )

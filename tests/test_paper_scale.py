@@ -20,6 +20,8 @@ from invbench.images import from_uint8
 from invbench.models import get_method
 from invbench.suite import Options, as_arguments
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "paper-scale.md").read_text()
 COMMANDS = re.findall(r"^\$ (.*)$", PAGE, flags=re.MULTILINE)

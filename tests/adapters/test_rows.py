@@ -31,6 +31,8 @@ from invbench.errors import (
 )
 from invbench.seeding import generator
 
+pytestmark = pytest.mark.slow
+
 SR4, JPEG = problem_of("sr4+n5"), problem_of("jpeg5")
 
 

@@ -17,6 +17,8 @@ from invbench.machine import bytes_in_use, timing
 from invbench.problems import find_task
 from invbench.suite.own_samplers import OwnSampler
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 UNCOUNTED = ["memory"] if bytes_in_use(CPU) is None else []
 

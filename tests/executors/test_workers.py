@@ -13,6 +13,8 @@ import pytest
 
 from invbench.errors import ExecutionWarning, InvalidOptionError, RemoteError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 OWN = ("mine=samplers:blurry", "saved=frail:once", "deadly=frail:deadly", "foreign=frail:foreign")
 PLACED = {"wall_s", "throughput", "not_measured", "execution"}  # times, and where

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from pretended_card import pretended_card, without_a_card
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STEPS = [
     "evaluation/colorization",

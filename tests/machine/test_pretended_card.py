@@ -18,7 +18,7 @@ from invbench.suite import Options
 from invbench.suite.resolve import Suite
 from invbench.uncertainty import interval
 
-pytestmark = without_a_card
+pytestmark = [without_a_card, pytest.mark.slow]
 
 OF_EACH_FAMILY = {"bicyclegan-colorization", "chimle-colorization", "ddrm-colorization"}
 PAIRS = [

@@ -20,6 +20,8 @@ from invbench.suite import Options
 from invbench.suite.own_samplers import OwnSampler
 from invbench.suite.resolve import Suite
 
+pytestmark = pytest.mark.slow
+
 
 class Narrowness(TorchDispatchMode):
     """Collects the files of ours whose operations read or write bfloat16."""

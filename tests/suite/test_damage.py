@@ -28,6 +28,8 @@ from invbench.suite.description import default_results
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

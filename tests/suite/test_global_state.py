@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "global_state.py"
 FEW = "reference-sr16,reference-inpaint-random50,bicyclegan-colorization"

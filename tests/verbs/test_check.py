@@ -11,6 +11,8 @@ from invbench.errors import UnsupportedProblemError
 from invbench.exit_codes import ExitCode
 from invbench.verbs.check import lines
 
+pytestmark = pytest.mark.slow
+
 
 def check(capsys, *arguments):
     code = main(["check", *arguments, "--device", "cpu"])
