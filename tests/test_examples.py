@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 
 import pytest
 
 import invbench
+from invbench.executors import PACKAGES
 
+MISSING = tuple(
+    f"invbench.executors.{name}"
+    for name, package in PACKAGES.items()
+    if importlib.util.find_spec(package) is None
+)
 MODULES = [
     found.name
     for found in pkgutil.walk_packages(invbench.__path__, "invbench.")
-    if not found.name.endswith("__main__")
+    if not found.name.endswith(("__main__", *MISSING))
 ]
 
 
