@@ -11,6 +11,7 @@ from __future__ import annotations
 from invbench.models.cases import CASES, REFERENCES, Case
 from invbench.models.checkpoints import (
     load_checkpoint,
+    load_network,
     load_weights,
     prepare,
     read_card,
@@ -33,6 +34,7 @@ __all__ = [
     "has_reference",
     "load_checkpoint",
     "load_factory",
+    "load_network",
     "load_weights",
     "prepare",
     "read_card",

@@ -218,6 +218,27 @@ def load_checkpoint(
         CorruptCheckpointError: if the file is damaged.
         ForeignCheckpointError: if it belongs to another model, task or configuration.
     """
+    network, identity = load_network(path, method=method, task=task, configuration=configuration)
+    config = method.configure(task, configuration)
+    prepare(network, device, method.network_dtype(config, dtype))
+    return method.sampler(network, config), identity
+
+
+def load_network(
+    path: Path, *, method: Method, task: str, configuration: str
+) -> tuple[nn.Module, Checkpoint]:
+    """Build a method's network with a checkpoint's weights, as training left it.
+
+    Args:
+        path: the file.
+        method: whose network it holds.
+        task: that the network was trained for.
+        configuration: whose sizes it has.
+
+    Raises:
+        MissingCheckpointError, CorruptCheckpointError, ForeignCheckpointError: see
+            `load_checkpoint`.
+    """
     weights, metadata = load_weights(path)
     config = method.configure(task, configuration)
     stem = method.stem(task, configuration)
@@ -231,11 +252,9 @@ def load_checkpoint(
         )
     network = method.build(config)
     _fill(network, weights, path)
-    prepare(network, device, method.network_dtype(config, dtype))
     with path.open("rb") as stream:
         digest = file_digest(stream, "sha256").hexdigest()
-    identity = Checkpoint(path, digest, path.stat().st_size, card)
-    return method.sampler(network, config), identity
+    return network, Checkpoint(path, digest, path.stat().st_size, card)
 
 
 def prepare(network: nn.Module, device: torch.device | str, dtype: str = "float32") -> None:

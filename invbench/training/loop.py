@@ -61,12 +61,29 @@ class Learner(Protocol):
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a learner's weights have behind them before its run begins.
+
+    Attributes:
+        steps: taken.
+        minutes: of computing.
+        weights: the file that they were read from and the start of its SHA-256; empty for weights
+            that were drawn at random.
+    """
+
+    steps: int = 0
+    minutes: float = 0.0
+    weights: str = ""
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """How far a run got, with its last validation scores."""
+    """How far a run got, with its last validation scores, and the weights that it began with."""
 
     steps: int
     minutes: float
     scores: Mapping[str, float]
+    start: str = ""
 
 
 def train(
@@ -74,6 +91,7 @@ def train(
     budget: Budget,
     *,
     folder: Path,
+    start: Start | None = None,
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     validations: int = 10,
     save_every_seconds: float = 60.0,
@@ -88,6 +106,7 @@ def train(
         learner: what is trained.
         budget: when to stop.
         folder: where state and log go.
+        start: what counts as done where there is no state yet; nothing by default.
         validate: scores the network, the last time at the end.
         validations: how often; fewer where they take long, see `VALIDATION_SHARE`.
         save_every_seconds: time between two saves of the state; a kill loses at most this.
@@ -99,7 +118,8 @@ def train(
         CorruptCheckpointError: if the state cannot be read.
         StorageError: if state or log cannot be written.
     """
-    run = _Run(learner, budget, folder, _clock(device), validations)
+    state = _resume(learner, folder, start or Start())
+    run = _Run(learner, budget, folder, _clock(device), validations, state)
     next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
     while run.spent < 1:
         if run.step() and validate and run.validation_is_due():
@@ -109,7 +129,8 @@ def train(
             next_save = time.monotonic() + save_every_seconds
     run.progress.close()
     run.save()
-    return Outcome(run.state["step"], run.state["minutes"], run.state["scores"])
+    state = run.state
+    return Outcome(state["step"], state["minutes"], state["scores"], state["start"])
 
 
 class _Run:
@@ -122,13 +143,14 @@ class _Run:
         folder: Path,
         clock: Callable[[], float],
         validations: int,
+        state: dict[str, Any],
     ) -> None:
         self.learner = learner
         self.budget = budget
         self.folder = folder
         self.clock = clock
         self.validations = validations
-        self.state = _resume(learner, folder)
+        self.state = state
         # A budget larger than the one that was saved with makes the run younger than it was
         self.state["percent"] = int(100 * self.spent)
         self.state["validated"] = self.state["percent"] * validations // 100
@@ -223,12 +245,13 @@ class _Saved:
     log: int
     validated: int = 0
     validating: float = 0.0
+    start: str = ""
 
 
-def _resume(learner: Learner, folder: Path) -> dict[str, Any]:
+def _resume(learner: Learner, folder: Path, start: Start) -> dict[str, Any]:
     path = folder / "state.pt"
-    state: dict[str, Any] = {"step": 0, "minutes": 0.0, "percent": 0, "scores": {}, "log": 0}
-    state |= {"validated": 0, "validating": 0.0}
+    state: dict[str, Any] = {"step": start.steps, "minutes": start.minutes, "start": start.weights}
+    state |= {"percent": 0, "scores": {}, "log": 0, "validated": 0, "validating": 0.0}
     log = folder / "log.jsonl"
     if not is_there(path):
         log.unlink(missing_ok=True)

@@ -14,14 +14,14 @@ import torch
 from invbench.errors import ForeignCheckpointError, InvalidRecordError
 from invbench.files import atomic_write, claim_folder, is_there, make_folder
 from invbench.machine import device_key
-from invbench.models import get_method, read_card, save_checkpoint
+from invbench.models import get_method, load_network, read_card, save_checkpoint
 from invbench.networks.defaults import usual_defaults
 from invbench.problems import get_profile, get_task
 from invbench.runs.typed_json import read_json
 from invbench.training.cards import write_card
 from invbench.training.curves import plot_run
 from invbench.training.learners import make_learner
-from invbench.training.loop import train
+from invbench.training.loop import Start, train
 from invbench.training.pairs import load_pairs
 from invbench.training.validation import IMAGES, validate
 
@@ -62,6 +62,8 @@ class Recipe:
         trunk: AlexNet's weights, by whose features MoNCE learns; looked for as `load_lpips`
             does where it is left out.
         note: a sentence for the card, such as where the photographs come from.
+        start: folder with a checkpoint of the pair, whose weights and minutes a run without a
+            state begins with; optimizers and what only training needs begin anew.
     """
 
     model: str
@@ -78,6 +80,7 @@ class Recipe:
     lpips_weights: Path | None = None
     trunk: Path | None = None
     note: str = ""
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,9 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     Raises:
         UnknownNameError: for an unknown model, task or profile.
         EmptyFolderError, UnreadableImageError, MissingDataError: for unusable photographs.
-        ForeignCheckpointError: if the run's folder holds the state of another recipe.
+        ForeignCheckpointError: if the run's folder holds the state of another recipe, or
+            ``start`` has another model's checkpoint under this one's name.
+        MissingCheckpointError, CorruptCheckpointError: if ``start`` has none that can be read.
         DivergedError: if a loss is not finite.
         StorageError: if something cannot be written; the run can be continued.
     """
@@ -118,7 +123,8 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     size, device = profile.sizes[recipe.task], recipe.device
     pairs, held_out = _load(recipe.images, recipe.validation, recipe.task, size, device)
     torch.manual_seed(recipe.seed)
-    network = method.build(config).to(device).to(memory_format=torch.channels_last)
+    network, start = _begin(recipe, method, config, stem)
+    network = network.to(device).to(memory_format=torch.channels_last)
     learner, settings = make_learner(method, network, config, pairs, recipe)
     made_by = {
         "method": method.name,
@@ -138,6 +144,7 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
             learner,
             recipe.budget,
             folder=folder,
+            start=start,
             validate=partial(validate, method, config, held_out) if len(held_out) else None,
             validations=_validations(recipe.budget),
             device=device,
@@ -150,6 +157,21 @@ def run_recipe(recipe: Recipe, *, keep: bool = False) -> Trained:
     if not len(held_out):
         sys.stderr.write(f"{stem}: too few photographs to hold any out; nothing was validated\n")
     return Trained(path, card)
+
+
+def _begin(recipe: Recipe, method: Method, config: Any, stem: str) -> tuple[nn.Module, Start]:
+    """Return the network that a run without a state begins with, and what it has behind it."""
+    if recipe.start is None:
+        return method.build(config), Start()
+    network, found = load_network(
+        recipe.start / f"{stem}.safetensors",
+        method=method,
+        task=recipe.task,
+        configuration=get_profile(recipe.profile).configuration,
+    )
+    weights = f"{found.path.name}, SHA-256 {found.sha256[:12]}"
+    card = {"steps": 0, "minutes": 0.0} | found.card
+    return network, Start(card["steps"], float(card["minutes"]), weights)
 
 
 def _card(
@@ -175,6 +197,7 @@ def _card(
         "learning": made_by["learning"],
         "steps": outcome.steps,
         "minutes": round(outcome.minutes, 1),
+        "start": outcome.start,
         "seed": recipe.seed,
         "device": device_key(recipe.device, "float32"),
         "validation": {"images": validated, **outcome.scores},

@@ -69,6 +69,12 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument(
         "--trunk", type=Path, metavar="FILE", help="AlexNet's weights, by which MoNCE learns"
     )
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help="begin with the weights of the checkpoints there; their minutes count",
+    )
     parser.add_argument("--note", default="", help="a sentence for the model card")
     add_options(parser.add_argument, only=("profile", "seed", *LPIPS_OPTIONS))
 
@@ -116,6 +122,7 @@ def _recipes(arguments: argparse.Namespace) -> Callable[[str, str, Budget], Reci
             lpips_weights=arguments.lpips_weights,
             trunk=arguments.trunk,
             note=arguments.note,
+            start=arguments.start,
         )
 
     return recipe

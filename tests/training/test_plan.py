@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -18,6 +19,7 @@ from invbench.data.photos import photos
 from invbench.exit_codes import ExitCode
 from invbench.images import from_uint8
 from invbench.models.cases import CASES, Case
+from invbench.models.checkpoints import load_weights, read_card
 from invbench.models.registry import MODELS, get_method
 from invbench.problems.tasks import get_task
 from invbench.training import msgan, prior
@@ -149,6 +151,36 @@ class TestTrainAll:
         assert (images.parent / "weights" / "ddrm-64.safetensors").exists()
         assert train(images, "--all", "--steps", "3") is ExitCode.OK
         assert taken == pytest.approx([0, 1 / 3, 1 / 3, 2 / 3])
+
+
+@pytest.mark.usefixtures("few")
+class TestStart:
+    def weights_after(self, images, *arguments):
+        assert train(images, "msgan", "decompression", *arguments) is ExitCode.OK
+        return load_weights(images.parent / "weights" / "msgan-decompression.safetensors")[0]
+
+    def test_a_run_begins_with_the_weights_that_it_is_given(self, images):
+        before = self.weights_after(images, "--steps", "2")
+        start = (images.parent / "weights").rename(images.parent / "start")
+        shutil.rmtree(images.parent / "runs")
+        after = self.weights_after(images, "--steps", "3", "--start", str(start))
+        card = read_card(images.parent / "weights" / "msgan-decompression.safetensors")
+        assert card["steps"] == 3
+        assert card["start"].startswith("msgan-decompression.safetensors, SHA-256 ")
+        farthest = max((after[name] - before[name]).abs().max() for name in before)
+        assert 0 < farthest < 4 * MsganOptions().learning_rate
+
+    def test_a_state_is_continued_whatever_the_start(self, images):
+        self.weights_after(images, "--steps", "2")
+        start = (images.parent / "weights").rename(images.parent / "start")
+        self.weights_after(images, "--steps", "4", "--start", str(start))
+        card = read_card(images.parent / "weights" / "msgan-decompression.safetensors")
+        assert (card["steps"], card["start"]) == (4, "")
+
+    def test_a_start_without_the_pair_is_named(self, images, tmp_path, capsys):
+        given = ("msgan", "decompression", "--steps", "1", "--start", str(tmp_path))
+        assert train(images, *given) is ExitCode.MISSING
+        assert "msgan-decompression.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("names", [("msgan",), ("--all", "msgan", "sr16"), ("--all", "msgan"), ()])
