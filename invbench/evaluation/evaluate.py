@@ -59,7 +59,7 @@ class Evaluation:
         record: what is written as JSON.
         scores: name -> array: each metric ``[n, K]``, and what `summary.per_image` says; where
             images differ in K, ``sample_counts`` says how much of each row is filled.
-        pictures: of the first images, as many as were asked for.
+        pictures: of the first images, as many as were asked for, and of the worst.
     """
 
     record: CaseRecord
@@ -117,7 +117,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         throughput=throughput,
         wall_s=time.monotonic() - start,
     )
-    return replace(evaluation, record=record, pictures=rounds.pictures)
+    return replace(evaluation, record=record, pictures=rounds.gallery.pictures)
 
 
 def assess(

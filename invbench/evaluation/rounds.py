@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from invbench.evaluation.contract import (
     global_states,
     touched,
 )
-from invbench.evaluation.pictures import picture
+from invbench.evaluation.pictures import Gallery, picture
 from invbench.evaluation.sampling import draw_within_memory, observe
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from invbench.evaluation.experiment import Experiment
     from invbench.evaluation.sampling import Observed
     from invbench.evaluation.scoring import ImageScores
-    from invbench.runs import Picture
 
 
 class Rounds:
@@ -43,7 +43,7 @@ class Rounds:
         seconds: of each round so far.
         first_call_s: seconds of the warm-up.
         scores: of each image so far.
-        pictures: of the first images.
+        gallery: pictures of some images.
         settings: the experiment's; with a smaller chunk size once memory has run out.
     """
 
@@ -51,8 +51,8 @@ class Rounds:
         self.seconds: list[float] = []
         self.first_call_s = 0.0
         self.scores: list[ImageScores] = []
-        self.pictures: list[Picture] = []
         self.settings = experiment.settings
+        self.gallery = Gallery(self.settings.n_pictures, experiment.metrics)
         self._experiment = experiment
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
@@ -161,10 +161,6 @@ class Rounds:
             self._first = to_uint8(samples)
         self._features.append(features(samples))
         settings, target = self._experiment.settings, observed.target
-        if len(self.pictures) < settings.n_pictures:
-            shown = observed.observation
-            drawn = picture(observed.image_id, samples, shown, target, rule=settings.rule)
-            self.pictures.append(drawn)
         self.scores.append(
             score_image(
                 samples,
@@ -177,3 +173,5 @@ class Rounds:
                 noise_fit=self._experiment.noise_fit,
             )
         )
+        shown = (observed.image_id, samples, observed.observation, target)
+        self.gallery.offer(self.scores[-1], partial(picture, *shown, rule=settings.rule))
