@@ -145,6 +145,8 @@ def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
 
 def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Align columns: the first to the left, all others to the right."""
+    if not rows:
+        return []
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
