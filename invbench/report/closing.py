@@ -93,11 +93,14 @@ def scope(records: Sequence[CaseRecord]) -> list[str]:
     usual = [Counter(parts).most_common(1)[0][0] for parts in zip(*own, strict=True)]
     others: dict[str, list[CaseRecord]] = {}
     for record, parts in zip(records, own, strict=True):
-        differing = [part for part, common in zip(parts, usual, strict=True) if part != common]
-        if differing:
-            others.setdefault(", ".join(differing), []).append(record)
+        for part, common in zip(parts, usual, strict=True):
+            if part != common:
+                others.setdefault(part or "not known", []).append(record)
+    exceptions: dict[str, list[str]] = {}
+    for part, those in others.items():
+        exceptions.setdefault(_tasks_or_cases(those, records), []).append(part)
     said = [", ".join(filter(None, usual))]
-    said += [f"{_tasks_or_cases(those, records)}: {what}" for what, those in others.items()]
+    said += [f"{names}: {', '.join(parts)}" for names, parts in exceptions.items()]
     return _wrapped("; ".join(said))
 
 
@@ -190,7 +193,7 @@ def _cases(some: Sequence[str], names: Sequence[str]) -> str:
     others = [name for name in names if name not in some]
     if len(some) > 1 and not others:
         return "all cases"
-    if len(others) * 3 < len(some):
+    if others and len(others) * 3 < len(some):
         return f"all cases but {', '.join(others)}"
     return ", ".join(some)
 
