@@ -41,7 +41,9 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="RUN", help="folder of the run (results/<time>)"
     )
-    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh", "pictures", "columns"))
+    add_options(
+        parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh", "pictures", "columns")
+    )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:

@@ -7,8 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from invbench.suite.output import choose_display
+from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
 
 ROOT = Path(__file__).parents[2]
 SAMPLER = "--invbench-sampler=mine=dishonest:upsampled"  # its samples are equal
@@ -70,14 +74,38 @@ def test_a_terminal_shows_every_image_on_a_line_that_is_gone_at_the_end(tmp_path
     ]
     rest = re.sub(r"\x1bD\x1bM\x1b7\r+\n.*?\x1b\[K\x1b8", "", said)
     assert re.search(r"test_pairs\.py \S*\.", rest)
-    assert "K = 4 samples an image, 2 images of 2 photographs (embedded), 64 px wide" in rest
+    lines = [line.rstrip("\r") for line in rest.split("\n")]
+    table = lines.index("K = 4 samples an image, 2 images of 2 photographs (embedded), 64 px wide")
+    timings = [line for line in lines if line.startswith(("test_pair[", "Name (time"))]
+    assert len(timings) == 2
+    assert max(map(len, timings + lines[table : table + 5])) <= 100
 
 
-@pytest.mark.parametrize("how", [("-s",), ()], ids=["-s", "dumb"])
-def test_what_cannot_keep_a_line_gets_none(tmp_path, how):
-    said = in_terminal(tmp_path / "run", *how, **({} if how else {"TERM": "dumb"}))
-    assert "\x1b7" not in said
-    assert "case 1 of 1" not in said  # a run that takes seconds has no line of progress
+@pytest.mark.parametrize(
+    ("changes", "display"),
+    [
+        ({}, TerminalDisplay),
+        ({"verbosity": 1}, TerminalDisplay),
+        ({"terminal": False}, LineDisplay),
+        ({"capture": "no"}, LineDisplay),  # what tests print would run into the line
+        ({"term": "dumb"}, LineDisplay),
+        ({"verbosity": -1}, NoDisplay),
+        ({"verbosity": -1, "terminal": False}, NoDisplay),
+        ({"worker": True}, NoDisplay),
+    ],
+    ids=str,
+)
+def test_progress_is_shown_where_it_is_in_nobody_s_way(monkeypatch, changes, display):
+    how = {"terminal": True, "capture": "fd", "term": "xterm", "verbosity": 0, "worker": False}
+    how |= changes
+    monkeypatch.setenv("TERM", how["term"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: how["terminal"])
+    config = SimpleNamespace(
+        option=SimpleNamespace(capture=how["capture"]), get_verbosity=lambda: how["verbosity"]
+    )
+    if how["worker"]:
+        config.workerinput = {}
+    assert type(choose_display(config)) is display
 
 
 def test_a_file_gets_lines_of_their_own(tmp_path):
@@ -90,6 +118,7 @@ def test_a_file_gets_lines_of_their_own(tmp_path):
     assert any(re.fullmatch(r"\.( +\[ *\d+%\])?", line) for line in lines)
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_are_silent(tmp_path):
     pytest.importorskip("xdist")
     said = piped(tmp_path / "run", "-p", "hasty", "-n", "2")
@@ -109,11 +138,3 @@ def test_quiet_says_what_is_not_well_and_no_more(tmp_path):
     assert records == f"records: {tmp_path / 'run'}"
     assert all(line.startswith("not compared: mine-colorization: ") for line in gate)
     assert "1 passed" in lines[-1]
-
-
-def test_tables_fit_100_characters(tmp_path):
-    lines = piped(tmp_path / "run").splitlines()
-    table = lines.index(next(line for line in lines if line.startswith("K = 4")))
-    timings = [line for line in lines if line.startswith(("test_pair[", "Name (time"))]
-    assert len(timings) == 2
-    assert max(map(len, timings + lines[table : table + 5])) <= 100
