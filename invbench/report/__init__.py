@@ -8,7 +8,7 @@ html_report``.
 
 from __future__ import annotations
 
-from invbench.report.closing import ALL, run_table, verdict_lines
+from invbench.report.closing import ALL, WIDTH, run_table, verdict_lines
 from invbench.report.gate_tables import gate_lines, gate_markdown
 from invbench.report.markdown import markdown_report
 from invbench.report.spreadsheet import csv_report, numbers_of
@@ -18,6 +18,7 @@ from invbench.report.tables import align, not_scored
 __all__ = [
     "ALL",
     "SPEED_HEADINGS",
+    "WIDTH",
     "align",
     "csv_report",
     "gate_lines",

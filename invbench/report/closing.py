@@ -26,7 +26,7 @@ from invbench.report.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from invbench.runs import CaseRecord
 
@@ -36,11 +36,14 @@ SHORT = (
     *("case", "psnr", "ssim", "lpips", "coverage", "ideal", "skill", "width", "samples/s"),
     "verdict",
 )
+HIDDEN_FIRST = ("ssim", "width", "samples/s", "lpips")  # where a terminal is narrower
 SLOW_FIRST_CALL = 10.0  # rounds, from which on the first call is worth a line
 CAPPED = "* PSNR of samples that give back the very observation is infinite and counts as 100 dB"
 
 
-def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> list[str]:
+def run_table(
+    records: Sequence[CaseRecord], columns: Sequence[str] = (), *, width: int = WIDTH
+) -> list[str]:
     """Lay out what a run ends with: what its numbers are over, a line for each case, and notes.
 
     Validity, coverage beside an ideal sampler's, skill, width, speed and verdict have columns; one
@@ -53,6 +56,7 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
         records: of a run.
         columns: shown instead, named as in the table of comma-separated values; those that no case
             has are named in a last line. ``["all"]`` stands for the full table of `case_row`.
+        width: that lines of the short table are to have at most.
     """
     measured = [record for record in records if record.validity]
     if not measured:
@@ -61,10 +65,10 @@ def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> lis
     if list(columns) == [ALL]:
         table = align(full)
     elif columns:
-        table = [*chosen_table(measured, columns, width=WIDTH), *folded(measured)]
+        table = [*chosen_table(measured, columns, width=width), *folded(measured, width=width)]
     else:
-        table = [*_short_table(full), *folded(measured)]
-    lines = [*scope(measured), *table, *world_table(measured)]
+        table = [*_short_table(full, width), *folded(measured, width=width)]
+    lines = [*scope(measured, width=width), *table, *world_table(measured)]
     lines += [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
     for shared in shared_tables(records):
         lines += ["", shared.title, *align([shared.headings, *shared.rows])]
@@ -83,11 +87,12 @@ def verdict_lines(records: Sequence[CaseRecord]) -> list[str]:
     return [*lines, f"cases: {', '.join(f'{count} {status}' for status, count in counts.items())}"]
 
 
-def scope(records: Sequence[CaseRecord]) -> list[str]:
+def scope(records: Sequence[CaseRecord], *, width: int = WIDTH) -> list[str]:
     """Say what the numbers are over, and which cases differ from the others in that.
 
     Args:
         records: of cases that were measured.
+        width: of the lines.
     """
     own = [_scope(record) for record in records]
     usual = [Counter(parts).most_common(1)[0][0] for parts in zip(*own, strict=True)]
@@ -101,11 +106,16 @@ def scope(records: Sequence[CaseRecord]) -> list[str]:
         exceptions.setdefault(_tasks_or_cases(those, records), []).append(part)
     said = [", ".join(filter(None, usual))]
     said += [f"{names}: {', '.join(parts)}" for names, parts in exceptions.items()]
-    return _wrapped("; ".join(said))
+    return _wrapped("; ".join(said), width)
 
 
-def folded(records: Sequence[CaseRecord]) -> list[str]:
-    """Say what the short table has no column for, where it is not as it should be."""
+def folded(records: Sequence[CaseRecord], *, width: int = WIDTH) -> list[str]:
+    """Say what the short table has no column for, where it is not as it should be.
+
+    Args:
+        records: of cases that were measured.
+        width: of the lines.
+    """
     found: dict[str, list[str]] = {}
     for record in records:
         for what in _remarkable(record):
@@ -114,7 +124,7 @@ def folded(records: Sequence[CaseRecord]) -> list[str]:
     return [
         line
         for what, cases in found.items()
-        for line in _wrapped(f"{what}: {_cases(cases, names)}")
+        for line in _wrapped(f"{what}: {_cases(cases, names)}", width)
     ]
 
 
@@ -137,20 +147,37 @@ def _remarkable(record: CaseRecord) -> Iterator[str]:
         yield "some samples are equal (column duplicate_fraction)"
 
 
-def _short_table(full: Sequence[tuple[str, ...]]) -> list[str]:
-    """Choose the columns of `SHORT` that are not empty; a star takes the place of PSNR's remark."""
-    chosen = [
-        [row[number] for row in full]
-        for number, name in enumerate(HEADINGS)
-        if name in SHORT and any(row[number] != "-" for row in full[1:])
-    ]
+def _short_table(full: Sequence[tuple[str, ...]], width: int) -> list[str]:
+    """Choose the columns of `SHORT` that are not empty, as many of them as fit.
+
+    A star takes the place of PSNR's remark.
+    """
+    chosen = {
+        HEADINGS[number]: list(cells)
+        for number, cells in enumerate(zip(*full, strict=True))
+        if HEADINGS[number] in SHORT and set(cells[1:]) != {"-"}
+    }
     remarks = []
-    for cells in chosen:
-        if cells[0] == "psnr" and any(cell.endswith(" inf)") for cell in cells):
-            parts = (cell.partition(" (") for cell in cells)
-            cells[:] = [f"{number}{'*' if remark else ' '}" for number, _, remark in parts]
-            remarks = [CAPPED]
-    return [*align(list(zip(*chosen, strict=True)), width=WIDTH), *remarks]
+    if any(cell.endswith(" inf)") for cell in chosen.get("psnr", ())):
+        parts = (cell.partition(" (") for cell in chosen["psnr"])
+        chosen["psnr"] = [f"{number}{'*' if remark else ' '}" for number, _, remark in parts]
+        remarks = [CAPPED]
+    hidden = []
+    lines = _columns(chosen, width)
+    for name in HIDDEN_FIRST:
+        if name in chosen and max(map(len, lines)) > width:
+            del chosen[name]
+            hidden.append(name)
+            lines = _columns(chosen, width)
+    if hidden:
+        remarks.append(
+            f"no room for {', '.join(hidden)}; --invbench-columns all shows every column"
+        )
+    return lines + remarks
+
+
+def _columns(chosen: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    return align(list(zip(*chosen.values(), strict=True)), width=width)
 
 
 def _scope(record: CaseRecord) -> tuple[str, str, str]:
@@ -198,7 +225,7 @@ def _cases(some: Sequence[str], names: Sequence[str]) -> str:
     return ", ".join(some)
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(
-        text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from invbench.errors import InvalidRecordError
 from invbench.escaping import error_text
-from invbench.report import run_table, verdict_lines
+from invbench.report import WIDTH, run_table, verdict_lines
 from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:
     if quiet:
         yield from verdict_lines(records)
     else:
-        yield from run_table(
-            records, [name for name in session.suite.options.columns.split(",") if name]
-        )
+        columns = [name for name in session.suite.options.columns.split(",") if name]
+        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+        yield from run_table(records, columns, width=min(room, WIDTH))
         for record in records:
             if record.status == "declined":
                 yield f"{record.case_id}: declined: {record.reason}"

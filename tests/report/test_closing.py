@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from run_records import case_record
 
 from invbench.gate import read_snapshot
 from invbench.report.closing import folded, run_table, scope, verdict_lines
+from invbench.report.tables import HEADINGS
 from invbench.runs import Breach, CalibrationVerdict, NoiseFitRecord, WorldRecord
 
 TINY = Path(__file__).parents[2] / "fixtures" / "baselines" / "cpu" / "tiny.json"
@@ -61,6 +63,38 @@ def test_columns_stand_closer_where_they_would_not_fit(shipped):
     table = run_table(other)[1:29]
     assert "lpips_random coverage ideal" in table[0]
     assert max(map(len, table)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("width", "hidden"),
+    [
+        (100, []),
+        (90, []),
+        (85, ["ssim"]),
+        (80, ["ssim", "width"]),
+        (70, ["ssim", "width", "samples/s"]),
+    ],
+)
+def test_a_narrower_terminal_has_fewer_columns_and_is_told_so(shipped, width, hidden):
+    table = run_table(shipped, width=width)
+    headings = next(line for line in table if line.startswith("case")).split()
+    assert headings == [name for name in SHORT.split() if name not in hidden]
+    assert max(map(len, table[:-1])) <= width  # the last is of a single case, and whole
+    said = [line for line in table if line.startswith("no room for ")]
+    assert [line.split(";")[0] for line in said] == [f"no room for {', '.join(hidden)}"] * (
+        hidden != []
+    )
+
+
+def test_the_page_on_columns_shows_this_table_and_explains_every_column():
+    page = (TINY.parents[3] / "docs" / "columns.md").read_text()
+    assert f"\n{SHORT}\n" in re.sub(" +", " ", page)
+    explained = {
+        name
+        for names in re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE)
+        for name in names.split(", ")
+    }
+    assert set(HEADINGS) - {"case"} <= explained
 
 
 def test_all_is_the_full_table(shipped):
