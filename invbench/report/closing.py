@@ -173,7 +173,7 @@ def _short_table(full: Sequence[tuple[str, ...]], width: int) -> list[str]:
         remarks.append(
             f"no room for {', '.join(hidden)}; --invbench-columns all shows every column"
         )
-    return lines + remarks
+    return lines + [line for remark in remarks for line in _wrapped(remark, width)]
 
 
 def _columns(chosen: Mapping[str, Sequence[str]], width: int) -> list[str]:
