@@ -23,6 +23,8 @@ from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchroni
 from invbench.runs import NOTICEABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -47,13 +49,16 @@ class Rounds:
         settings: the experiment's; with a smaller chunk size once memory has run out.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(
+        self, experiment: Experiment, on_image: Callable[[int, int], object] | None = None
+    ) -> None:
         self.seconds: list[float] = []
         self.first_call_s = 0.0
         self.scores: list[ImageScores] = []
         self.settings = experiment.settings
         self.gallery = Gallery(self.settings.n_pictures, experiment.metrics)
         self._experiment = experiment
+        self._on_image = on_image
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
         self._drawn: tuple[Observed, Tensor] | None = None  # waits to be scored
@@ -175,3 +180,5 @@ class Rounds:
         )
         shown = (observed.image_id, samples, observed.observation, target)
         self.gallery.offer(self.scores[-1], partial(picture, *shown, rule=settings.rule))
+        if self._on_image is not None:
+            self._on_image(len(self.scores), len(self._experiment.data.photos))

@@ -93,14 +93,12 @@ def _contract(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
 def _fast(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
     speeds = {r.case_id: r.throughput.samples_per_second for r in records if r.throughput}
     if speeds:
-        slowest, fastest = min(speeds, key=speeds.__getitem__), max(speeds, key=speeds.__getitem__)
+        ordered = sorted(speeds, key=speeds.__getitem__)
+        first, last = (f"{_rate(speeds[case])} ({case})" for case in (ordered[0], ordered[-1]))
         machines = sorted({r.throughput.environment_key for r in records if r.throughput})
         yield (
             "Fast?",
-            (
-                f"{speeds[slowest]:.3g} ({slowest}) to {speeds[fastest]:.3g} ({fastest}) samples a "
-                f"second on {'; '.join(machines)}."
-            ),
+            f"{first} to {last} samples a second on {'; '.join(machines)}.",
         )
 
 
@@ -109,6 +107,10 @@ def _against(gate: GateReport | None) -> Iterator[tuple[str, str]]:
         faster = [s.case for s in gate.speeds if s.verdict == "faster"]
         speed = f"; faster: {_named(faster)}" if faster else ""
         yield "Worse than the baseline?", f"{outcome(gate)}{speed}."
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:.0f}" if speed >= 100 else f"{speed:.3g}"
 
 
 def _named(cases: Sequence[str]) -> str:

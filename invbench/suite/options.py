@@ -151,7 +151,8 @@ class Options:
         metavar="NAMES",
     )
     columns: str = _option(
-        "columns of the closing table, comma-separated, named as in `invbench report -o x.csv`",
+        "columns of the closing table, comma-separated, named as in `invbench report -o x.csv`; "
+        "or all, for the full table",
         default="",
         metavar="NAMES",
     )
