@@ -47,7 +47,7 @@ def test_every_question_is_answered_by_counting():
         "1 of 3 cases are (a-sr16), 1 are worse, by their 95 % intervals"
     )
     assert answers["True to the sampler's contract?"] == "Of 2 cases, c-sr16 break it."
-    assert answers["Fast?"].startswith("16 (a-sr16) to 16 (a-sr16) samples a second on ")
+    assert answers["Fast?"].startswith("16 (a-sr16) to 16 (c-sr16) samples a second on cpu.")
 
 
 def test_what_was_not_measured_is_not_asked():

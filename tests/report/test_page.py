@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from board_runs import board_run
@@ -11,7 +12,11 @@ from run_records import case_record, run_record, timing_record
 from invbench.cli import main
 from invbench.exit_codes import ExitCode
 from invbench.gate import promote
+from invbench.report.legend import LEGEND
+from invbench.report.tables import HEADINGS
 from invbench.runs.store import RunStore
+
+ROOT = Path(__file__).parents[2]
 
 
 class Shown(HTMLParser):
@@ -117,3 +122,11 @@ def test_speeds_of_two_machines_stand_side_by_side(tmp_path):
     cells = dict(zip(sorted(("another machine", key)), words[start + 5 : start + 7], strict=True))
     assert words[start + 1] == "case"
     assert cells == {"another machine": "25.0", key: "16.0"}
+
+
+def test_the_legend_says_of_every_column_what_the_docs_say():
+    lines = (ROOT / "docs" / "columns.md").read_text().splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    assert {name: words.replace("`", "") for name, words in rows[1:]} == LEGEND
+    known = {name for names in LEGEND for name in names.split(", ")}
+    assert known == set(HEADINGS) - {"case"}
