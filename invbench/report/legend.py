@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+INTERVAL = "5\N{EN DASH}95 %"
+
 LEGEND = {
     "psnr, ssim, lpips": "observation against the forward process applied to each sample, mean "
     "over samples, then images",
-    "coverage, ideal": "share of the target inside its 5\N{EN DASH}95 % interval, beside what exact "
+    "coverage, ideal": f"share of the target inside its {INTERVAL} interval, beside what exact "
     "posterior samples would reach",
     "band": "where exact samples' coverage would lie 39 times in 40, for these images",
     "skill": "1 - CRPS / CRPS of reference, the closed-form posterior of a Gaussian prior of "
-    "five numbers fitted to photographs: at 0 a model knows no more than they do. reference is a row "
-    "of its own in every run",
+    "five numbers fitted to photographs: at 0 a model knows no more than they do. "
+    "reference is a row of its own in every run",
     "width": "mean of upper minus lower bound; 1 is the range from black to white",
     "samples/s": "median over images, device synchronized; no image and no seed is timed twice",
     "1st call": "how many rounds the untimed call before them took: work that is done once shows "
     "here",
-    "limits": "whether the case keeps its limits in fixtures/thresholds.toml; none for a sampler of "
-    "your own",
+    "limits": "whether the case keeps its limits in fixtures/thresholds.toml; none for a sampler "
+    "of your own",
     "calibration": "under: coverage or energy score say that the sampler is too sure; over: that "
     "it varies too much; calibrated: neither, by bands that would have told a spread 1.5 times "
     "too small or large; else not tested, and why",
@@ -33,8 +35,8 @@ MORE = {
     "error of the mean": "PSNR of the mean of an image's samples against the target, in dB",
     "observation, target": "what a sampler is given, enlarged by repeating pixels, and what it was "
     "made from",
-    "width, as a picture": "widths of the 5\N{EN DASH}95 % intervals as light upon the dimmed mean of all "
-    "samples, on one scale for all cases of a task",
+    "width, as a picture": f"widths of the {INTERVAL} intervals as light upon the dimmed mean of "
+    "all samples, on one scale for all cases of a task",
     "error, as a picture": "absolute difference of the mean and the target; white is 1",
 }
 """What only pages have."""

@@ -10,7 +10,9 @@ from board_runs import board_run
 
 from invbench.report.board import write_board
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 DRIVER = shutil.which("chromedriver")
 PAGES = {
     "board": "index.html",
