@@ -92,7 +92,7 @@ def measure(run, case, **facts):
 
 
 def timeless(folder):
-    """Return all that a run holds but ``run.json`` and times: entries of records, bytes of files."""
+    """Return what a run holds but ``run.json`` and times: entries of records, bytes of files."""
 
     def entries(name, value):
         if not isinstance(value, dict):
