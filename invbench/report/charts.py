@@ -162,8 +162,7 @@ def _width_against_error(case_id: str, widths: Sequence[float], errors: Sequence
     def draw(axes: Axes) -> None:
         axes.scatter(errors, widths, color=ACCENT, s=14)
         axes.set(xlabel="rms error of the mean", ylabel="mean width")
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set(xlim=(0, 1.1 * max(errors) or 1), ylim=(0, 1.1 * max(widths) or 1))
 
     return _chart("width against error, by image", said, draw)
 

@@ -45,11 +45,11 @@ def _valid(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
     broken = [r.case_id for r in limited if not all(check.passed for check in r.checks)]
     kept = f"{len(limited) - len(broken)} of {len(limited)} cases keep their limits"
     said = [kept] if limited else []
-    said += [f"{_named(broken)} break one"] if broken else []
+    said += [f"broken by {_named(broken)}"] if broken else []
     if without := len(records) - len(limited):
-        said.append(f"{without} cases have no limits")
+        said.append(f"{without} without limits" if limited else "no case has limits")
     if said:
-        yield "Valid?", "; ".join(said) + "."
+        yield "Valid?", "; ".join(said).capitalize() + "."
 
 
 def _calibrated(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
@@ -72,13 +72,13 @@ def _skilled(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
     worse = [case for case, one in known.items() if (one.high or 0) < 0]
     names = f" ({_named(better)})" if better else ""
     if known:
+        unclear = len(known) - len(better) - len(worse)
+        said = (
+            f"{len(better)} are{names}, {len(worse)} are worse and {unclear} cannot be told apart"
+        )
         yield (
             "Better than the reference?",
-            (
-                f"{len(better)} of {len(known)} cases are{names}, "
-                f"{len(worse)} are worse, by their 95 % intervals; the others cannot be told apart "
-                "from a Gaussian model of photographs."
-            ),
+            f"Of {len(known)} cases, {said} from a Gaussian model, by their 95 % intervals.",
         )
 
 

@@ -15,6 +15,8 @@ from invbench.report.page import make_page
 from invbench.report.summary import SPEED_HEADINGS, read_records
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from invbench.gate import GateReport, Snapshot
     from invbench.report.paper import PaperTable
     from invbench.runs import RunStore
@@ -45,7 +47,12 @@ def html_report(
     records = read_records(store) if store.case_ids() else []
     page = make_page(store, records, paper=paper, gate=gate, baseline=baseline)
     given = {"page": page, "speed_headings": SPEED_HEADINGS, "legend": {**LEGEND, **MORE}}
-    return render("report.html.j2", **given)
+    return render("report.html.j2", verdict_second=_verdict_second, **given)
+
+
+def _verdict_second(cells: Sequence[str]) -> list[str]:
+    """Put the last cell of a case's row where every screen shows it."""
+    return [cells[0], cells[-1], *cells[1:-1]]
 
 
 def render(template: str, **given: Any) -> str:

@@ -37,14 +37,14 @@ def test_every_question_is_answered_by_counting():
     ]
     answers = dict(headline(records))
     assert answers["Valid?"] == (
-        "1 of 2 cases keep their limits; b-sr16 break one; 1 cases have no limits."
+        "1 of 2 cases keep their limits; broken by b-sr16; 1 without limits."
     )
     assert answers["Calibrated?"] == (
         "Of 3 cases, 1 are spread as the target is, 1 too little, 1 too much, "
         "0 could not be tested."
     )
     assert answers["Better than the reference?"].startswith(
-        "1 of 3 cases are (a-sr16), 1 are worse, by their 95 % intervals"
+        "Of 3 cases, 1 are (a-sr16), 1 are worse and 1 cannot be told apart from a Gaussian"
     )
     assert answers["True to the sampler's contract?"] == "Of 2 cases, c-sr16 break it."
     assert answers["Fast?"].startswith("16 (a-sr16) to 16 (c-sr16) samples a second on cpu.")
@@ -52,5 +52,5 @@ def test_every_question_is_answered_by_counting():
 
 def test_what_was_not_measured_is_not_asked():
     bare = case_record(checks=(), skill={}, throughput=None)
-    assert dict(headline([bare])) == {"Valid?": "1 cases have no limits."}
+    assert dict(headline([bare])) == {"Valid?": "No case has limits."}
     assert headline([case_record(status="skipped", validity={})]) == []
