@@ -156,9 +156,11 @@ def _in_words(record: CaseRecord) -> str:
     """Say of what and how many images, and of how many samples, a record is."""
     data: dict[str, Any] = record.identity["task"].get("dataset") or {}
     images, photographs = len(data.get("image_ids", ())), len(set(data.get("groups", ())))
-    samples = record.identity.get("sampling", {}).get("n_samples")
+    sampling = record.identity.get("sampling", {})
+    samples = sampling.get("n_samples")
     said = [f"{images} images of {photographs} photographs"] if images else []
     said += [f"{samples} samples of each"] if samples else []
+    said += [f"{name} {sampling[name]}" for name in ("seed", "dtype") if name in sampling]
     return ", ".join([*said, str(data["name"])] if data.get("name") else said)
 
 

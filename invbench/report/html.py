@@ -47,7 +47,7 @@ def html_report(
     records = read_records(store) if store.case_ids() else []
     page = make_page(store, records, paper=paper, gate=gate, baseline=baseline)
     given = {"page": page, "speed_headings": SPEED_HEADINGS, "legend": {**LEGEND, **MORE}}
-    return render("report.html.j2", verdict_second=_verdict_second, **given)
+    return render("report.html.j2", **given)
 
 
 def _verdict_second(cells: Sequence[str]) -> list[str]:
@@ -71,4 +71,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["digest"] = lambda text: b64encode(sha256(text.encode()).digest()).decode()
+    environment.filters["verdict_second"] = _verdict_second
     return environment
