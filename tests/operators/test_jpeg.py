@@ -12,7 +12,7 @@ from skimage import data
 
 from invbench.errors import InvalidImagesError, UnknownNameError
 from invbench.images import from_uint8
-from invbench.operators import PillowJpeg, blocks, exact, jpeg_roundtrip
+from invbench.operators import PillowJpeg, blocks, exact, jpeg, jpeg_roundtrip
 from invbench.operators.blocks import quantization_tables
 
 PHOTOGRAPHS = [data.astronaut(), data.chelsea(), data.coffee()]
@@ -75,6 +75,16 @@ def differing(images, **settings):
     """Count the values that differ from Pillow's."""
     ours = jpeg_roundtrip(images, **settings)
     return int((ours != pillow(images, **settings)).sum())
+
+
+@pytest.fixture(params=["arithmetic", "Pillow"], autouse=True)
+def way(request, monkeypatch):
+    """Code by either of the two ways; which one a machine takes is not to show."""
+    if request.param == "Pillow" and not jpeg.pillow_agrees():
+        pytest.skip("Pillow's libjpeg is another")
+    least = 0 if request.param == "Pillow" else 2**62
+    monkeypatch.setattr(jpeg, "PILLOW_PIXELS", least)
+    return request.param
 
 
 @pytest.mark.parametrize("height", range(1, 20))
@@ -187,6 +197,25 @@ def test_a_subsampling_that_does_not_exist_is_refused():
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
     with pytest.raises(UnknownNameError, match="did you mean 4:2:0"):
         jpeg_roundtrip(image, quality=1, subsampling="4:2:2")
+
+
+@pytest.mark.parametrize(
+    ("changed", "agrees"),
+    [
+        (lambda coded: coded, True),
+        (lambda coded: coded ^ 1, False),
+        (lambda coded: coded.roll(1, -1), False),
+    ],
+    ids=["same", "one bit", "one pixel aside"],
+)
+def test_pillow_is_taken_where_it_gives_the_same_bits(changed, agrees, monkeypatch, request):
+    by_pillow = jpeg._by_pillow
+    monkeypatch.setattr(jpeg, "_by_pillow", lambda *given: changed(by_pillow(*given)))
+    jpeg.pillow_agrees.cache_clear()
+    request.addfinalizer(jpeg.pillow_agrees.cache_clear)
+    assert jpeg.pillow_agrees() is agrees
+    if not agrees:
+        assert differing(pictures(16, 16, seed=5), quality=10) == 0
 
 
 class TestPillowJpeg:

@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 TIMED = {
     *("wall_s", "seconds_per_round", "samples_per_second"),
     *("first_call_s", "saved_by_repeating"),
+    "environment_key",  # tells whether the process keeps freed memory, as this one may not
 }
 CASES = [Case("mine", task) for task in ("sr16", "colorization", "decompression")]
 
