@@ -104,17 +104,18 @@ def pillow_agrees() -> bool:
 
 
 def _by_pillow(images: Tensor, quality: int, subsampling: Subsampling) -> Tensor:
-    decoded = []
-    for pixels in images.permute(0, 2, 3, 1).contiguous().numpy():
-        gray = pixels.shape[-1] == 1
-        settings = {} if gray else {"subsampling": subsampling}
+    result = np.empty(images.shape, np.uint8)
+    for planes, out in zip(images.contiguous().numpy(), result, strict=True):
+        bands = [Image.fromarray(plane) for plane in planes]  # merging them beats moving channels
         file = io.BytesIO()
-        Image.fromarray(pixels[..., 0] if gray else pixels).save(
-            file, "JPEG", quality=quality, **settings
-        )
+        if len(bands) == 1:
+            bands[0].save(file, "JPEG", quality=quality)
+        else:
+            Image.merge("RGB", bands).save(file, "JPEG", quality=quality, subsampling=subsampling)
         with Image.open(file, formats=("JPEG",)) as image:
-            decoded.append(np.asarray(image).reshape(pixels.shape))
-    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
+            for plane, band in zip(out, image.split(), strict=True):
+                plane[:] = band
+    return torch.from_numpy(result)
 
 
 def _check_subsampling(subsampling: str) -> None:
