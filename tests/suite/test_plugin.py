@@ -174,10 +174,12 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
     (tmp_path / "none").mkdir()
     empty = f"--invbench-checkpoints={tmp_path / 'none'}"
     done = suite(tmp_path / "a", "-k", "chimle-sr16", empty)
-    assert done.returncode == 0
+    assert done.returncode == 4  # nothing was measured
     assert "no such checkpoint" in done.stdout
     record = json.loads((tmp_path / "a" / "cases" / "chimle-sr16.json").read_text())
     assert (record["status"], "no such checkpoint" in record["reason"]) == ("skipped", True)
+    both = ("-k", "(chimle or reference) and sr16", "--invbench-images=2", "--invbench-samples=2")
+    assert suite(tmp_path / "both", *both, empty).returncode == 0
     done = suite(tmp_path / "b", "-k", "chimle-sr16", empty, "--invbench-require=chimle")
     assert done.returncode == 1
     assert "required:" in done.stdout
