@@ -9,6 +9,7 @@ import torch
 
 from invbench.errors import InvalidImagesError
 from invbench.evaluation.targets import SCORE_CAPS, against_target
+from invbench.images import trusted
 from invbench.uncertainty import (
     Additive,
     coverage,
@@ -122,12 +123,41 @@ def score_image(
     Raises:
         InvalidImagesError: if reobservations do not have the observation's shape.
     """
-    reobservations = operator(samples)
+    with trusted(samples):
+        reobservations = operator(samples)
     if reobservations.shape[1:] != observation.shape:
         raise InvalidImagesError(
             f"samples {tuple(samples.shape[1:])} reobserve as {tuple(reobservations.shape[1:])}, "
             f"the observation is {tuple(observation.shape)}"
         )
+    known = [samples, reobservations, observation, *(x for x in (target, other) if x is not None)]
+    with trusted(*known):
+        return _score(
+            samples,
+            reobservations,
+            observation,
+            metrics=metrics,
+            target=target,
+            other=other,
+            rule=rule,
+            noise_fit=noise_fit,
+            n_samples=n_samples,
+        )
+
+
+def _score(
+    samples: Tensor,
+    reobservations: Tensor,
+    observation: Tensor,
+    *,
+    metrics: Sequence[Metric],
+    target: Tensor | None,
+    other: Tensor | None,
+    rule: Rule,
+    noise_fit: NoiseFit | None,
+    n_samples: int | None,
+) -> ImageScores:
+    """Score reobservations with the observation, and samples with the target."""
     validity, n_nonfinite = {}, {}
     for metric in metrics if noise_fit is None else (noise_fit.metric(),):
         scores = metric.function(reobservations, observation)

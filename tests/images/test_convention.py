@@ -15,6 +15,7 @@ from invbench.images import (
     from_uint8,
     to_signed,
     to_uint8,
+    trusted,
 )
 
 
@@ -71,3 +72,27 @@ def test_what_breaks_the_convention_is_named(images, message):
 def test_values_beyond_are_told_by_how_much(values, message):
     with pytest.raises(InvalidImagesError, match=message):
         check_images(torch.tensor(values).reshape(1, 1, 2))
+
+
+class TestTrusted:
+    def test_images_are_looked_at_once_and_so_are_views_of_all_of_them(self):
+        images = torch.rand(2, 3, 4, 4)
+        with trusted(images):
+            images[0] = torch.nan  # which nobody may do, and which shows who looks
+            assert check_images(images) is images
+            check_images(images[None])
+            check_images(images.flatten(0, 1))
+            for part in (images[:1], images[..., :2], images.clone()):
+                with pytest.raises(InvalidImagesError, match="NaN"):
+                    check_images(part)
+        with pytest.raises(InvalidImagesError, match="NaN"):
+            check_images(images)
+
+    def test_shapes_are_still_checked(self):
+        images = torch.rand(2, 3, 4, 4)
+        with trusted(images), pytest.raises(InvalidImagesError, match="3 channels"):
+            check_images(images, channels=1)
+
+    def test_what_breaks_the_convention_is_refused_at_the_door(self):
+        with pytest.raises(InvalidImagesError, match="beyond"), trusted(torch.full((1, 2, 2), 2.0)):
+            pass
