@@ -130,7 +130,9 @@ def score_image(
             f"samples {tuple(samples.shape[1:])} reobserve as {tuple(reobservations.shape[1:])}, "
             f"the observation is {tuple(observation.shape)}"
         )
-    known = [samples, reobservations, observation, *(x for x in (target, other) if x is not None)]
+    known = [samples, *(images for images in (target, other) if images is not None)]
+    if noise_fit is None:  # noise leaves [0, 1]
+        known += [reobservations, observation]
     with trusted(*known):
         return _score(
             samples,
