@@ -119,6 +119,7 @@ def evaluate(
         evaluation = replace(evaluation, record=replace(evaluation.record, world=worlds))
     record = replace(
         evaluation.record,
+        not_measured={} if evaluation.record.skill else {"skill": NO_REFERENCE},
         contract=find_breaches(evidence),
         throughput=throughput,
         wall_s=time.monotonic() - start,

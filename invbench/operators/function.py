@@ -44,7 +44,8 @@ class LinearFunction:
         """Try the function out.
 
         Raises:
-            InvalidImagesError: if it returns no batch of images, or is not linear.
+            InvalidImagesError: if it returns no batch of images, is not linear, gives another
+                answer when it is asked again, or sees an image otherwise in a batch.
         """
         source = torch.Generator().manual_seed(0)
         one, other = torch.rand(
@@ -56,6 +57,18 @@ class LinearFunction:
             found = tuple(seen.shape) if isinstance(seen, torch.Tensor) else type(seen).__name__
             raise InvalidImagesError(
                 f"the function maps {tuple(one.shape)} to {found}; return [N, c, h, w]"
+            )
+        if not torch.equal(seen, self.function(one)):
+            raise InvalidImagesError(
+                "the function gives the same image another observation at every call; draw what is "
+                "random, as a mask, once and outside of it"
+            )
+        alone = torch.cat([seen, self.function(other)])
+        apart = (self.function(torch.cat([one, other])) - alone).abs().max()
+        if not apart <= LINEAR_WITHIN * alone.abs().max():
+            raise InvalidImagesError(
+                "the function sees an image otherwise in a batch than alone; what differs by image, "
+                "as a mask, needs an operator with `at`, see docs/tasks.md"
             )
         both = self.function(one + 2 * other)
         error = (both - seen - 2 * self.function(other)).abs().max() / both.abs().max()
