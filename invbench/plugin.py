@@ -29,6 +29,7 @@ from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
 from invbench.suite.checks import flaws, flaws_of_data
+from invbench.suite.columns import chosen_columns
 from invbench.suite.description import default_results
 from invbench.suite.remote import Remote
 from invbench.suite.resolve import Suite
@@ -220,9 +221,7 @@ def _closing_lines(session: Session) -> Iterator[str]:
             yield error_text(error)
         else:
             records += [record] if record else []
-    yield from run_table(
-        records, [name for name in session.suite.options.columns.split(",") if name]
-    )
+    yield from run_table(records, chosen_columns(session.suite.options))
     for record in records:
         if record.status == "declined":
             yield f"{record.case_id}: declined: {record.reason}"

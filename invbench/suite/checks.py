@@ -23,6 +23,7 @@ from invbench.gate import (
     release_name,
 )
 from invbench.machine import describe_environment
+from invbench.suite.columns import check_columns
 from invbench.suite.options import Options
 from invbench.suite.places import baseline_folders, limits_file
 from invbench.suite.remote import check_remote
@@ -37,6 +38,7 @@ def flaws(suite: Suite) -> list[InvbenchError]:
     """Return an error for each option that names nothing, or has no sense; all of them at once."""
     checks: tuple[Callable[[Suite], object], ...] = (
         _check_samples,
+        lambda suite: check_columns(suite.options),
         lambda suite: check_remote(suite.options),
         lambda suite: suite.device,
         lambda suite: suite.own,

@@ -207,6 +207,7 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
         ("--invbench-images=82", "sr16: 82 images asked for; the embedded photographs give 81"),
         ("--invbench-lpips-weights=nothing.pth", "nothing.pth: no such file of LPIPS weights"),
         ("--invbench-baseline=nothing", "nothing: no such file, run or baseline of cpu"),
+        ("--invbench-columns=psnr,fid", "unknown --invbench-columns 'fid'; known: chi_squared, "),
     ],
     ids=lambda text: text[11:40] if text.startswith("--") else "",
 )
