@@ -28,7 +28,7 @@ from invbench.models import Case
 from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
-from invbench.suite.checks import flaws, flaws_of_data
+from invbench.suite.checks import flaws, flaws_of_arguments, flaws_of_data
 from invbench.suite.columns import chosen_columns
 from invbench.suite.description import default_results
 from invbench.suite.remote import Remote
@@ -75,8 +75,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return  # the process that started this one has looked
     found = flaws(session.config.stash[_SESSION].suite)
-    if session.config.stash[_SESSION].remote and session.config.getoption("numprocesses", None):
-        found.append(InvalidOptionError("-n starts processes beside the executor's; choose one"))
+    if session.config.getoption("numprocesses", None):
+        if session.config.stash[_SESSION].remote:
+            found += [InvalidOptionError("-n starts processes beside the executor's; choose one")]
+        found += flaws_of_arguments(map(str, session.config.invocation_params.args))
     _refuse(found)
 
 

@@ -65,6 +65,21 @@ def flaws_of_data(suite: Suite, tasks: Iterable[str]) -> list[InvbenchError]:
     return [kind(f"{', '.join(names)}: {text}") for (kind, text), names in found.items()]
 
 
+def flaws_of_arguments(arguments: Iterable[str]) -> list[InvbenchError]:
+    """Return an error for each argument that cannot be handed to other processes as text.
+
+    Under a locale without them, Python keeps the bytes of characters as lone surrogates.
+    """
+    return [
+        InvalidOptionError(
+            f"{argument}: -n cannot hand this to other processes, as its characters are not those "
+            "of the locale; set PYTHONUTF8=1"
+        )
+        for argument in arguments
+        if any("\ud800" <= character <= "\udfff" for character in argument)
+    ]
+
+
 def check_data(suite: Suite, tasks: Iterable[str]) -> None:
     """Refuse targets of tasks that cannot be used, all of them at once.
 

@@ -254,3 +254,13 @@ def test_photographs_of_tasks_that_are_not_selected_may_be_too_small(tmp_path):
     arguments = (f"--invbench-data={tmp_path / 'photos'}", "-k", "mine-colorization", *SMALL)
     done = suite(tmp_path / "run", *arguments, "--invbench-sampler=mine=samplers:blurry")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_cannot_be_handed_to_workers_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    monkeypatch.setenv("LC_ALL", "C")
+    done = suite(tmp_path / "r\u00e9", "-k", "chimle-sr16", "-n", "1")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "-n cannot hand this to other processes" in done.stderr
+    assert "set PYTHONUTF8=1" in done.stderr
