@@ -120,6 +120,9 @@ def train(
     """
     state = _resume(learner, folder, start or Start())
     run = _Run(learner, budget, folder, _clock(device), validations, state)
+    if run.spent >= 1:
+        name, step = folder.name, run.state["step"]
+        sys.stderr.write(f"{name}: at step {step} its budget is spent; give more to train on\n")
     next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
     while run.spent < 1:
         if run.step() and validate and run.validation_is_due():
