@@ -19,12 +19,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the rows that are not simply fine, and what follows."""
+    """Print the rows that are not simply fine, and what follows; with -q that alone if all is."""
     stash = terminalreporter.config.stash
     reports, lines = stash.get(REPORTS, []), stash.get(LINES, [])
-    if reports or lines:
+    quiet = terminalreporter.config.get_verbosity() < 0
+    if (reports or lines) and not quiet:
         terminalreporter.section("gate")
-    found = [line for report in reports for line in gate_lines(report, every_row=False)]
+    found = []
+    for report in reports:
+        said = gate_lines(report, every_row=False)
+        found += said[-1:] if quiet and report.passed else said
     for line in found + lines:
         terminalreporter.write_line(terminal(line))
 

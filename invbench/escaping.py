@@ -22,6 +22,11 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _BLOCK = re.compile(r"(\d+)(?=[.)](?:\s|$))|(?=[#=>]|[-+](?![\w.]|$))")  # at the start of a line
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # in full width, too
 
 
@@ -87,6 +92,15 @@ def csv_cell(value: object) -> object:
         return value
     text = plain(value)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+
+
+def latex(text: str) -> str:
+    r"""Return text as text of LaTeX, in which no character is a command.
+
+    >>> latex(r"50 % of a_b\input{c}")
+    '50 \\% of a\\_b\\textbackslash{}input\\{c\\}'
+    """
+    return "".join(_LATEX.get(character, character) for character in plain(text))
 
 
 def toml_key(name: str) -> str:

@@ -14,7 +14,6 @@ import pytest
 from invbench.errors import (
     MISSING_OR_DAMAGED,
     InvalidOptionError,
-    InvalidRecordError,
     InvbenchError,
     MissingCheckpointError,
     StorageError,
@@ -25,12 +24,12 @@ from invbench.executors import LOCAL
 from invbench.exit_codes import ExitCode
 from invbench.machine import lasting_facts
 from invbench.models import Case
-from invbench.report import run_table
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
 from invbench.suite.checks import flaws, flaws_of_arguments, flaws_of_data
-from invbench.suite.columns import chosen_columns
 from invbench.suite.description import default_results
+from invbench.suite.output import choose_display, closing_lines, is_quiet
+from invbench.suite.progress import Progress
 from invbench.suite.remote import Remote
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session
@@ -64,7 +63,11 @@ def pytest_configure(config: pytest.Config) -> None:
     number = int(worker["workerid"].removeprefix("gw")) if worker else None
     suite = Suite(options, worker=number)
     remote = None if options.executor == LOCAL else Remote(options, folder)
-    config.stash[_SESSION] = session = Session(suite, RunStore(folder), remote=remote)
+    progress = Progress(choose_display(config))
+    session = Session(suite, RunStore(folder), remote=remote, progress=progress)
+    config.stash[_SESSION] = session
+    if is_quiet(config):
+        config.option.benchmark_quiet = True
     if remote is not None:
         config.add_cleanup(remote.close)
     config.pluginmanager.register(_Status(session), "invbench-status")
@@ -208,31 +211,11 @@ def pytest_terminal_summary(
         return
     if not session.store.case_ids() or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
-    terminalreporter.section("invbench")
-    for line in _closing_lines(session):
+    quiet = is_quiet(terminalreporter.config)
+    if not quiet:
+        terminalreporter.section("invbench")
+    for line in closing_lines(session, quiet=quiet):
         terminalreporter.write_line(terminal(line))
-
-
-def _closing_lines(session: Session) -> Iterator[str]:
-    """Lay out the run's table, and say what is not in it."""
-    records = []
-    for name in session.store.case_ids():
-        try:
-            record = session.store.read_case(name)
-        except InvalidRecordError as error:
-            yield error_text(error)
-        else:
-            records += [record] if record else []
-    yield from run_table(records, chosen_columns(session.suite.options))
-    for record in records:
-        if record.status == "declined":
-            yield f"{record.case_id}: declined: {record.reason}"
-    skipped = sum(record.status == "skipped" for record in records)
-    if skipped:
-        yield f"{skipped} cases skipped"
-    if session.kept:
-        yield f"{len(session.kept)} cases kept from an earlier session"
-    yield f"records: {session.store.folder}"
 
 
 def _lost(session: Session) -> StorageError | None:

@@ -101,15 +101,18 @@ def test_measure_hands_every_input_to_pytest(run):
 
 def test_report_goes_to_the_summary_and_the_run_is_validated(run, tmp_path):
     (tmp_path / "r s").mkdir()
-    status, calls = run("Report", RESULTS="r s", WRITE="")
+    status, calls = run("Report", RESULTS="r s", BASELINE="", WRITE="")
     assert status != 0  # there is no report
     (tmp_path / "r s" / "report.md").write_text("# my report\n")
-    status, calls = run("Report", RESULTS="r s")
+    status, calls = run("Report", RESULTS="r s", BASELINE="")
     assert status == 0
     assert (tmp_path / "summary.md").read_text() == "# my report\n"
-    report, validate = (_parser().parse_args(call[2:]) for call in calls)
+    page, report, validate = (_parser().parse_args(call[2:]) for call in calls)
     assert (report.folder, validate.paths) == (Path("r s"), [Path("r s")])
-    assert [path.suffix for path in report.output] == [".md", ".html", ".csv"]
+    assert [path.suffix for path in report.output] == [".md", ".csv"]
+    assert (page.output, page.baseline) == ([Path("r s/report.html")], None)
+    _, calls = run("Report", RESULTS="r s", BASELINE="base line")
+    assert _parser().parse_args(calls[0][2:]).baseline == Path("base line")
 
 
 COMPARE = {"RESULTS": "r", "BASELINE": "base line", "RELEASE": "", "GATE": "warn", "SELECT": ""}
@@ -155,10 +158,11 @@ def test_what_begins_as_an_option_stays_a_value(run, tmp_path):
     assert [found.baseline for found in arguments] == [Path("--help"), Path("-h")]
     (tmp_path / "--version").mkdir()
     (tmp_path / "--version" / "report.md").write_text("# my report\n")
-    status, calls = run("Report", RESULTS="--version")
+    status, calls = run("Report", RESULTS="--version", BASELINE="--help")
     assert status == 0
-    report, validate = (_parser().parse_args(call[2:]) for call in calls)
-    assert (report.folder, validate.paths) == (Path("--version"), [Path("--version")])
+    page, report, validate = (_parser().parse_args(call[2:]) for call in calls)
+    assert page.folder == report.folder == Path("--version")
+    assert (page.baseline, validate.paths) == (Path("--help"), [Path("--version")])
 
 
 def test_every_option_of_pytest_exists():

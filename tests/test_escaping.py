@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -166,6 +167,56 @@ def run(tmp_path):
     return store
 
 
+PLAIN_TAGS = {
+    "html",
+    "head",
+    "title",
+    "body",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "p",
+    "strong",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+}
+PLAIN_TAGS |= {
+    "ul",
+    "li",
+    "code",
+    "div",
+    "a",
+    "nav",
+    "dl",
+    "dt",
+    "dd",
+    "span",
+    "section",
+    "figure",
+    "figcaption",
+    "img",
+}
+PLAIN_TAGS |= {"input", "label", "button", "details", "summary"}
+DRAWN_TAGS = {"svg", "defs", "g", "path", "use", "text", "clippath", "rect"}
+LATEX_COMMANDS = {
+    "begin",
+    "end",
+    "caption",
+    "toprule",
+    "midrule",
+    "bottomrule",
+    "textbf",
+    "underline",
+    "approx",
+}
+LATEX_COMMANDS |= {"textbackslash", "textasciitilde", "textasciicircum", "usepackage"}
+
+
 class TestRun:
     def report(self, run, tmp_path, suffix):
         assert main(["report", str(run.folder), "-o", str(tmp_path / f"r.{suffix}")]) == 0
@@ -186,28 +237,42 @@ class TestRun:
 
     def test_html_lets_nothing_in(self, run, tmp_path):
         text = self.report(run, tmp_path, "html")
-        tags, style, policy = {}, [], []
+        attributes, inside, policy = {}, {}, []
 
         class Reader(HTMLParser):
             def handle_starttag(self, tag, attrs):
-                tags.setdefault(tag, set()).update(name for name, _ in attrs)
+                assert tag in PLAIN_TAGS | DRAWN_TAGS | {"meta", "style", "script"}
+                for name, value in attrs:
+                    attributes.setdefault(name, set()).add(value)
                 if dict(attrs).get("http-equiv"):
                     policy.append(dict(attrs)["content"])
 
             def handle_data(self, data):
-                if self.lasttag == "style" and data.strip() and not style:
-                    style.append(data)
+                if self.lasttag in ("style", "script") and data.strip():
+                    inside.setdefault(self.lasttag, data)
 
         Reader().feed(text)
-        plain_tags = {"html", "head", "title", "style", "body", "h1", "h2", "p", "strong"}
-        plain_tags |= {"table", "thead", "tbody", "tr", "th", "td", "ul", "li", "code", "div"}
-        assert set(tags) == plain_tags | {"meta"}
-        assert set().union(*(tags[tag] for tag in plain_tags)) == {"lang", "class"}
-        digest = b64encode(sha256(style[0].encode()).digest()).decode()
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+        assert all(link.startswith("#") for link in attributes["href"])
+        assert all(source.startswith("data:image/") for source in attributes.get("src", ()))
+        digests = {
+            tag: b64encode(sha256(part.encode()).digest()).decode() for tag, part in inside.items()
+        }
         assert policy == [
-            f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+            (
+                f"default-src 'none'; img-src data:; style-src 'sha256-{digests['style']}'; "
+                f"script-src 'sha256-{digests['script']}'; base-uri 'none'; form-action 'none'"
+            )
         ]
+        assert text.count("<script") == text.count("<style") == 1
         assert visible(text.replace("\n", ""))
+
+    def test_latex(self, run, tmp_path):
+        lines = self.report(run, tmp_path, "tex").splitlines()
+        commands = set(re.findall(r"\\([a-zA-Z]+)", "\n".join(lines)))
+        assert commands <= LATEX_COMMANDS
+        rows = [line for line in lines if line.endswith(r" \\")]
+        assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
 
     def test_spreadsheet(self, run, tmp_path):
         text = self.report(run, tmp_path, "csv")

@@ -59,7 +59,7 @@ class Evaluation:
         record: what is written as JSON.
         scores: name -> array: each metric ``[n, K]``, and what `summary.per_image` says; where
             images differ in K, ``sample_counts`` says how much of each row is filled.
-        pictures: of the first images, as many as were asked for.
+        pictures: of the first images, as many as were asked for, and of the worst.
     """
 
     record: CaseRecord
@@ -67,7 +67,12 @@ class Evaluation:
     pictures: Sequence[Picture] = ()
 
 
-def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Evaluation:
+def evaluate(
+    experiment: Experiment,
+    *,
+    measure_rounds: Measure = measure,
+    on_image: Callable[[int, int], object] | None = None,
+) -> Evaluation:
     """Measure one case: validity, intervals, calibration, speed and contract.
 
     A round draws all samples of one image, so a run of n images is timed in n rounds while only
@@ -78,6 +83,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
     Args:
         experiment: who is measured, on what and how.
         measure_rounds: the clock; ``benchmark.pedantic`` serves.
+        on_image: told after each image, outside of what is timed, how many are done of how many.
 
     Raises:
         InvalidSamplesError: if the sampler breaks the convention, naming image and sample.
@@ -86,7 +92,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
     if experiment.settings.n_samples < FEWEST_SAMPLES:
         raise TooFewSamplesError(f"scores need at least {FEWEST_SAMPLES} samples of an image")
     start = time.monotonic()
-    rounds = Rounds(experiment)
+    rounds = Rounds(experiment, on_image)
     peak_bytes = rounds.warm_up()
     measure_rounds(rounds.sample, setup=rounds.next_image, rounds=len(experiment.data.photos))
     rounds.finish()
@@ -117,7 +123,7 @@ def evaluate(experiment: Experiment, *, measure_rounds: Measure = measure) -> Ev
         throughput=throughput,
         wall_s=time.monotonic() - start,
     )
-    return replace(evaluation, record=record, pictures=rounds.pictures)
+    return replace(evaluation, record=record, pictures=rounds.gallery.pictures)
 
 
 def assess(

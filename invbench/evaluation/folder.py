@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from invbench.errors import InvbenchError, UnreadableImageError
 from invbench.evaluation.evaluate import Evaluation, assess
 from invbench.evaluation.folder_reference import FolderReference
 from invbench.evaluation.partners import read_partners
-from invbench.evaluation.pictures import picture
+from invbench.evaluation.pictures import Gallery, picture
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, read_image
 from invbench.models import Case
@@ -69,11 +70,11 @@ def score_samples(models: Mapping[str, SampleFiles], question: Question) -> Iter
 class _Scored:
     """Images of one model that were scored so far."""
 
+    gallery: Gallery
     images: dict[str, ImageScores] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
 
 
 def _score_model(
@@ -126,14 +127,14 @@ def _score_model(
         remarks=(*partners.remarks, *_remarks(files, scored.counts, partners)),
         wall_s=time.monotonic() - start,
     )
-    return replace(evaluation, record=record, pictures=scored.pictures)
+    return replace(evaluation, record=record, pictures=scored.gallery.pictures)
 
 
 def _score_images(
     images: Mapping[str, Sequence[Path]], question: Question, partners: Partners, n_samples: int
 ) -> _Scored:
     """Score images, with intervals from their first samples; name what cannot be."""
-    scored = _Scored()
+    scored = _Scored(Gallery(question.n_pictures, question.metrics))
     for image_id, paths in images.items():
         try:
             samples = _read_samples(image_id, paths, scored.left_out)
@@ -143,8 +144,8 @@ def _score_images(
         else:
             scored.counts[image_id] = len(samples)
             scored.digests.append(f"{image_id} {sha256(samples.numpy().data).hexdigest()}\n")
-            if len(scored.pictures) < question.n_pictures:
-                scored.pictures.append(_picture(image_id, samples, question, partners))
+            draw = partial(_picture, image_id, samples, question, partners)
+            scored.gallery.offer(scored.images[image_id], draw)
     return scored
 
 

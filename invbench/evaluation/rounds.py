@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from invbench.evaluation.contract import (
     global_states,
     touched,
 )
-from invbench.evaluation.pictures import picture
+from invbench.evaluation.pictures import Gallery, picture
 from invbench.evaluation.sampling import draw_within_memory, observe
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
@@ -22,13 +23,14 @@ from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchroni
 from invbench.runs import NOTICEABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
     from invbench.evaluation.experiment import Experiment
     from invbench.evaluation.sampling import Observed
     from invbench.evaluation.scoring import ImageScores
-    from invbench.runs import Picture
 
 
 class Rounds:
@@ -43,17 +45,20 @@ class Rounds:
         seconds: of each round so far.
         first_call_s: seconds of the warm-up.
         scores: of each image so far.
-        pictures: of the first images.
+        gallery: pictures of some images.
         settings: the experiment's; with a smaller chunk size once memory has run out.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(
+        self, experiment: Experiment, on_image: Callable[[int, int], object] | None = None
+    ) -> None:
         self.seconds: list[float] = []
         self.first_call_s = 0.0
         self.scores: list[ImageScores] = []
-        self.pictures: list[Picture] = []
         self.settings = experiment.settings
+        self.gallery = Gallery(self.settings.n_pictures, experiment.metrics)
         self._experiment = experiment
+        self._on_image = on_image
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
         self._drawn: tuple[Observed, Tensor] | None = None  # waits to be scored
@@ -161,10 +166,6 @@ class Rounds:
             self._first = to_uint8(samples)
         self._features.append(features(samples))
         settings, target = self._experiment.settings, observed.target
-        if len(self.pictures) < settings.n_pictures:
-            shown = observed.observation
-            drawn = picture(observed.image_id, samples, shown, target, rule=settings.rule)
-            self.pictures.append(drawn)
         self.scores.append(
             score_image(
                 samples,
@@ -177,3 +178,7 @@ class Rounds:
                 noise_fit=self._experiment.noise_fit,
             )
         )
+        shown = (observed.image_id, samples, observed.observation, target)
+        self.gallery.offer(self.scores[-1], partial(picture, *shown, rule=settings.rule))
+        if self._on_image is not None:
+            self._on_image(len(self.scores), len(self._experiment.data.photos))

@@ -12,7 +12,7 @@ from itertools import combinations, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from invbench.errors import ConflictingRunsError, MissingDataError
 from invbench.gate.groups import sum_by_group
@@ -216,7 +216,7 @@ def _missing(n_photographs: int, ratio: float, alpha: float) -> int | None:
         return None
     n = float(n_photographs)
     for _ in range(100):  # each step halves the error at least
-        needed = student.isf(alpha, n - 1) + student.ppf(POWER, n - 1)
+        needed = stdtrit(n - 1, POWER) - stdtrit(n - 1, alpha)
         n = (n + max(n_photographs * (needed / ratio) ** 2, 2.0)) / 2
     return max(1, math.ceil(n) - n_photographs)
 

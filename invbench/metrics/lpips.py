@@ -97,7 +97,7 @@ class Lpips:
         """Return the whole factor by which images are enlarged (nearest) before the trunk.
 
         1 unless a side is below the trunk's minimum (31 pixels for alex, 16 for vgg, 17 for
-        squeeze). A record of small images must name it.
+        squeeze). A record has the sizes from which it follows.
         """
         return -(-self.smallest_side // min(height, width))
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from invbench.errors import ConflictingRunsError, InvbenchError, MissingDataError
-from invbench.escaping import html
 from invbench.files import atomic_write
 from invbench.gate import rank_run
 from invbench.report.board_history import histories, size
 from invbench.report.board_runs import Refused, read_runs, slug
-from invbench.report.html import html_report
-from invbench.report.summary import summarize
+from invbench.report.html import html_report, render
 from invbench.report.tables import HEADINGS, case_row
 from invbench.runs.plain_json import canonical_json
 
@@ -82,7 +76,7 @@ def write_board(paths: Sequence[Path], folder: Path, *, alpha: float = 0.05) -> 
     reports: dict[str, str] = {}
     for run in runs:
         try:
-            reports[run.slug] = html_report(summarize(run.store))
+            reports[run.slug] = html_report(run.store)
         except InvbenchError as error:
             problem = f"{type(error).__name__}: {error}"
             refused.append(Refused(run.store.run_id, (problem,)))
@@ -94,7 +88,7 @@ def write_board(paths: Sequence[Path], folder: Path, *, alpha: float = 0.05) -> 
     found = histories(runs)
     pages = {model: f"models/{slug(model, taken)}.html" for model in found}
     written = {
-        "index.html": _render(
+        "index.html": render(
             "board.html.j2",
             standings=standings(runs, alpha=alpha),
             runs=runs[::-1],
@@ -108,7 +102,7 @@ def write_board(paths: Sequence[Path], folder: Path, *, alpha: float = 0.05) -> 
         )
     }
     for model, page in pages.items():
-        written[page] = _render("board_model.html.j2", model=model, cases=found[model])
+        written[page] = render("board_model.html.j2", model=model, cases=found[model])
     written |= {f"runs/{name}/report.html": report for name, report in reports.items()}
     for name, text in sorted(written.items(), reverse=True):
         with atomic_write(folder / name) as stream:
@@ -162,25 +156,14 @@ def _in_words(record: CaseRecord) -> str:
     """Say of what and how many images, and of how many samples, a record is."""
     data: dict[str, Any] = record.identity["task"].get("dataset") or {}
     images, photographs = len(data.get("image_ids", ())), len(set(data.get("groups", ())))
-    samples = record.identity.get("sampling", {}).get("n_samples")
+    sampling = record.identity.get("sampling", {})
+    samples = sampling.get("n_samples")
     said = [f"{images} images of {photographs} photographs"] if images else []
     said += [f"{samples} samples of each"] if samples else []
+    said += [f"{name} {sampling[name]}" for name in ("seed", "dtype") if name in sampling]
     return ", ".join([*said, str(data["name"])] if data.get("name") else said)
 
 
 def _counts(run: BoardRun) -> str:
     counts = Counter(record.status for record in run.records)
     return ", ".join(f"{count} {status}" for status, count in counts.items()) or "timings only"
-
-
-def _render(template: str, **given: Any) -> str:
-    environment = Environment(
-        loader=PackageLoader("invbench", "report"),
-        autoescape=True,
-        finalize=html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["digest"] = lambda text: b64encode(sha256(text.encode()).digest()).decode()
-    return environment.get_template(template).render(**given)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invbench.escaping import markdown
 from invbench.gate import Verdict
 from invbench.gate.verdicts import OPEN
-from invbench.report.markdown import markdown_table
+from invbench.report.markdown_tables import markdown_table
 from invbench.report.tables import align
 
 if TYPE_CHECKING:
@@ -41,19 +41,35 @@ def gate_lines(report: GateReport, *, every_row: bool = True) -> list[str]:
         report: what to show.
         every_row: whether to show rows that are identical or no worse.
     """
-    quiet = () if every_row else (Verdict.NO_WORSE, Verdict.IDENTICAL)
-    rows = [row for row in report.rows if row.verdict not in quiet]
-    lines = align([GATE_HEADINGS, *map(_row, rows)]) if rows else []
+    lines = align(gate_rows(report, every_row=every_row))
     if report.speeds:
-        lines += ["", *align([SPEED_CHANGE_HEADINGS, *map(_speed, report.speeds)])]
+        lines += ["", *align(speed_change_rows(report))]
     return [*lines, *([""] if lines else []), *conclusions(report)]
+
+
+def gate_rows(report: GateReport, *, every_row: bool = True) -> list[tuple[str, ...]]:
+    """Return the cells of a report's rows, the headings first; nothing if there is no row."""
+    quiet = () if every_row else (Verdict.NO_WORSE, Verdict.IDENTICAL)
+    rows = [_row(row) for row in report.rows if row.verdict not in quiet]
+    return [GATE_HEADINGS, *rows] if rows else []
+
+
+def speed_change_rows(report: GateReport, *, every_row: bool = True) -> list[tuple[str, ...]]:
+    """Return the cells of a report's speeds, the headings first; nothing if there is none.
+
+    Args:
+        report: what to show.
+        every_row: whether to show speeds that were not tested.
+    """
+    rows = [_speed(speed) for speed in report.speeds if every_row or speed.verdict != "untested"]
+    return [SPEED_CHANGE_HEADINGS, *rows] if rows else []
 
 
 def gate_markdown(report: GateReport) -> str:
     """Lay a report out as Markdown: conclusions first, tables below."""
     tables = [_markdown([GATE_HEADINGS, *map(_row, report.rows)])]
     if report.speeds:
-        tables.append(_markdown([SPEED_CHANGE_HEADINGS, *map(_speed, report.speeds)]))
+        tables.append(_markdown(speed_change_rows(report)))
     points = "\n".join(f"- {markdown(line)}" for line in conclusions(report))
     return "\n\n".join([f"## Gate: {markdown(outcome(report))}", points, *tables]) + "\n"
 
@@ -141,7 +157,9 @@ def _speed_conclusions(speeds: Sequence[Speed]) -> list[str]:
         for reason, count in Counter(speed.reason for speed in untested).items()
     ]
     keys = {
-        (s.baseline_key, s.candidate_key) for s in untested if s.baseline_key != s.candidate_key
+        (s.baseline_key, s.candidate_key)
+        for s in untested
+        if s.baseline_key and s.candidate_key and s.baseline_key != s.candidate_key
     }
     return lines + [f"speed of {new} in units of {old}" for old, new in sorted(keys)]
 

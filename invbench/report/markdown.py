@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invbench.escaping import markdown
+from invbench.report.markdown_tables import markdown_table
 from invbench.report.summary import SPEED_HEADINGS, Summary
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def markdown_report(summary: Summary) -> str:
     """Return the report: the verdict, the cases, what failed and why, what was skipped, where."""
     blocks = [f"# invbench: {markdown(summary.title)}", f"**{markdown(summary.verdict)}**"]
+    blocks.append("\n".join(f"- {markdown(q)} {markdown(a)}" for q, a in summary.headline))
     if summary.rows:
         bold = [status not in ("passed", "measured") for _, status in summary.rows]
         blocks.append(_table(summary.headings, [cells for cells, _ in summary.rows], bold))
@@ -28,26 +30,6 @@ def markdown_report(summary: Summary) -> str:
         blocks += ["## Speed, in fresh processes", _table(SPEED_HEADINGS, summary.speed)]
     blocks.append(_list("Environment", (f"{name}: {value}" for name, value in summary.facts)))
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def markdown_row(cells: Sequence[str], *, bold: bool = False) -> str:
-    """Return a row of a table with its cells escaped, the last one in bold if asked for."""
-    *others, last = map(markdown, cells)
-    return f"| {' | '.join([*others, f'**{last}**' if bold else last])} |"
-
-
-def markdown_table(rows: Sequence[Sequence[str]], rule: str, bold: Sequence[bool] = ()) -> str:
-    """Lay out a table.
-
-    Args:
-        rows: their cells, the headings first.
-        rule: what stands below the headings and says how columns are aligned.
-        bold: for each row below it, whether its last cell is in bold; none by default.
-    """
-    head, *body = rows
-    marked = bold or [False] * len(body)
-    lines = [markdown_row(cells, bold=each) for cells, each in zip(body, marked, strict=True)]
-    return "\n".join([markdown_row(head), rule, *lines])
 
 
 def _table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from invbench.errors import InvalidRecordError
 from invbench.escaping import markdown
 from invbench.report.agreement import LEAST, agreement
 from invbench.report.claims import RANDOM_LPIPS, check_claims, lpips_of, our_score
-from invbench.report.markdown import markdown_row
+from invbench.report.markdown_tables import markdown_row
+from invbench.report.score_table import DIGITS, PUBLISHED, lpips_heading, score_table
 from invbench.runs.typed_json import build, named, read_toml
 
 if TYPE_CHECKING:
@@ -20,16 +20,11 @@ if TYPE_CHECKING:
 
     from invbench.report.agreement import Agreement
     from invbench.report.claims import Finding
+    from invbench.report.score_table import Cell, ScoreTable
     from invbench.runs import CaseRecord
-
-DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
-"""The scores that the study reports, with the digits that they are shown with."""
 
 APART = "ddrm"
 """The method whose published code inverts operators that are not the benchmark's."""
-
-PUBLISHED = "ddrm-published"
-"""Its name in a run in which it inverts the published operators, as the study's has to."""
 
 
 @dataclass(frozen=True)
@@ -119,48 +114,27 @@ def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[s
     measured = {name: record for name, record in records.items() if record.validity}
     lines: list[str] = []
     for task in paper.tasks:
-        lines += [f"## {markdown(task)}", "", *_table(measured, paper, task), ""]
+        lines += [f"## {markdown(task)}", "", *_table(score_table(records, task, paper)), ""]
         lines += [*_agreements(measured, paper, task), ""]
         lines += [*_claims(check_claims(measured, task)), ""]
     return lines
 
 
-def _table(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> Iterator[str]:
-    headings = ["model"]
-    for score in DIGITS:
-        headings += [_heading(measured, score), f"{score} (paper)"]
-    yield markdown_row([*headings, "width", "coverage", "ideal"])
-    yield f"| --- |{' ---: |' * (len(headings) + 2)}"
-    for model in (*paper.models, *_others(measured, paper, task)):
-        record = measured.get(f"{model}-{task}")
-        cells = [model]
-        method = APART if model == PUBLISHED else model
-        for score, digits in DIGITS.items():
-            cells.append(_number(our_score(record, score), digits))
-            missing = "absent" if method in paper.models else "-"
-            cells.append(_number(paper.value(method, task, score), digits, missing=missing))
-        ideal = record.interval.ideal_coverage if record and record.interval else None
-        shown = (our_score(record, "width"), our_score(record, "coverage"), ideal)
-        yield markdown_row([*cells, *(_number(value, 3) for value in shown)])
+def _table(table: ScoreTable) -> list[str]:
+    """Lay out a table, with its marks and what they mean below."""
+    rule = f"| --- |{' ---: |' * (len(table.headings) - 1)}"
+    rows = [f"| {' | '.join(map(_cell, cells))} |" for cells in table.rows]
+    return [markdown_row(table.headings), rule, *rows, "", table.key]
 
 
-def _others(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> list[str]:
-    """Return the models of a task that the study does not have, but for the reference."""
-    published = [PUBLISHED] if f"{PUBLISHED}-{task}" in measured else []
-    known = (*paper.models, PUBLISHED, "reference")
-    names = {
-        case: record.identity.get("model", {}).get("name") for case, record in measured.items()
-    }
-    others = [name for case, name in names.items() if case == f"{name}-{task}"]
-    return published + [name for name in others if name not in known]
+def _cell(cell: Cell) -> str:
+    text = markdown(cell.text)
+    marked = {"best": f"**{text}**", "second": f"<ins>{text}</ins>", "": text}[cell.place]
+    return f"{marked} \N{ALMOST EQUAL TO}" if cell.tied else marked
 
 
-def _heading(measured: Mapping[str, CaseRecord], score: str) -> str:
-    """Return a score's name; LPIPS is headed by the names that it was scored under."""
-    if score != "lpips":
-        return score
-    names = {name for record in measured.values() if (name := lpips_of(record))}
-    return ", ".join(sorted(names)) or score
+def _shown_name(measured: Mapping[str, CaseRecord], score: str) -> str:
+    return lpips_heading(measured) if score == "lpips" else score
 
 
 def _agreements(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str) -> Iterator[str]:
@@ -169,7 +143,7 @@ def _agreements(measured: Mapping[str, CaseRecord], paper: PaperTable, task: str
     for score in DIGITS:
         names = {model: model for model in paper.models}
         told = _correlation(measured, paper, task, score, names)
-        yield f"- {markdown(_heading(measured, score))}: {told}"
+        yield f"- {markdown(_shown_name(measured, score))}: {told}"
         if f"{APART}-{task}" not in measured or not told.startswith("Spearman"):
             continue
         others = {model: model for model in paper.models if model != APART}
@@ -195,7 +169,7 @@ def _correlation(
         score: name.
         names: the study's method -> its name in the run.
     """
-    if score == "lpips" and RANDOM_LPIPS in _heading(measured, score):
+    if score == "lpips" and RANDOM_LPIPS in _shown_name(measured, score):
         return "made with random weights, which is no LPIPS to be held against the paper's"
     pairs = [
         (record, ours, theirs)
@@ -245,7 +219,3 @@ def _claims(findings: Sequence[Finding]) -> Iterator[str]:
             numbers = f": {finding.ahead:.4g} {is_or_not} {finding.behind:.4g}"
         mark = {"holds": "x", "does not hold": " ", "not measured": "-"}[finding.verdict]
         yield f"- [{mark}] {claim.text}, in its {claim.source}; {finding.verdict}{numbers}"
-
-
-def _number(value: float | None, digits: int, *, missing: str = "-") -> str:
-    return missing if value is None or not math.isfinite(value) else f"{value:.{digits}f}"

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import MissingDataError
+from invbench.report.headline import headline
 from invbench.report.shared import shared_tables
 from invbench.report.tables import case_row, headings, notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from invbench.gate import GateReport
     from invbench.report.shared import SharedTable
     from invbench.runs import CaseRecord, RunStore, TimingCase
 
@@ -30,6 +32,7 @@ class Summary:
     Attributes:
         title: name of the run.
         verdict: how many cases passed, failed and were skipped.
+        headline: what is asked of a run first, and the answers.
         headings: of the table of cases.
         rows: cells and status of each case that was measured.
         failures: case id and reason of each failed case.
@@ -42,6 +45,7 @@ class Summary:
 
     title: str
     verdict: str
+    headline: tuple[tuple[str, str], ...]
     headings: tuple[str, ...]
     rows: tuple[tuple[tuple[str, ...], str], ...]
     failures: tuple[tuple[str, str], ...]
@@ -65,8 +69,15 @@ def read_records(store: RunStore) -> list[CaseRecord]:
     return records
 
 
-def summarize(store: RunStore) -> Summary:
+def summarize(
+    store: RunStore, *, gate: GateReport | None = None, more_remarks: Sequence[str] = ()
+) -> Summary:
     """Read a run and summarize it for a report.
+
+    Args:
+        store: of the run.
+        gate: the run held against a baseline, for the headline.
+        more_remarks: that the summary is to hold besides its own.
 
     Raises:
         MissingDataError: if the folder is not a run, or holds neither a case nor timings.
@@ -83,6 +94,7 @@ def summarize(store: RunStore) -> Summary:
     return Summary(
         title=str(run["run_id"]),
         verdict=", ".join(f"{count} {status}" for status, count in counts.items()),
+        headline=tuple(headline(records, gate)),
         headings=headings(records),
         rows=tuple((case_row(record), record.status) for record in measured),
         failures=tuple(
@@ -91,7 +103,7 @@ def summarize(store: RunStore) -> Summary:
             if record.status in {"failed", "error"}
         ),
         skips=tuple((reason, tuple(cases)) for reason, cases in skips.items()),
-        remarks=tuple(_remarks(run, records)),
+        remarks=(*_remarks(run, records), *more_remarks),
         shared=tuple(shared_tables(records)),
         speed=tuple(speed_rows(timing.cases)) if timing else (),
         facts=tuple(_facts(run)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from invbench.report.shared import shared_tables
 from invbench.report.spreadsheet import numbers_of
 
 if TYPE_CHECKING:
@@ -38,46 +37,18 @@ HEADINGS = (
 )
 
 
-def run_table(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> list[str]:
-    """Lay out a line for each case: validity, coverage, an ideal sampler's, speed and verdicts.
-
-    Next to the ideal coverage stands the band in which an ideal sampler's lies. Skill is the
-    CRPS's: 0 for the reference sampler, 1 would be perfect. The first call is in rounds: how many
-    times longer it took than later ones. Three verdicts that do not follow from
-    each other are whether the case keeps its limits, whether its samples are spread as the target
-    is, and whether its sampler keeps the contract that all numbers rest on. Lines with what is to
-    be said of single cases follow.
-
-    A task whose reference was not itself measured gets a line of what is known of the reference
-    from the skill, on the same images.
-
-    An LPIPS made with other weights than the official ones is headed by its own name.
-
-    Args:
-        records: of a run.
-        columns: shown instead, named as in the table of comma-separated values; those that no case
-            has are named in a last line.
-    """
-    measured = [record for record in records if record.validity]
-    rows = [
-        headings(records),
-        *(case_row(record) for record in measured),
-        *reference_rows(measured),
-    ]
-    lines = _chosen_table(measured, columns) if columns else align(rows)
-    lines += world_table(measured)
-    lines += [f"{record.case_id}: {text}" for record in measured for text in notes(record)]
-    for table in shared_tables(records):
-        lines += ["", table.title, *align([table.headings, *table.rows])]
-    return lines
-
-
 def notes(record: CaseRecord) -> list[str]:
-    """Say what the cells of a case leave open: what breaches were seen, and what changed."""
+    """Say what the cells of a case leave open: what else is known of its data, and its faults."""
+    fit = record.noise_fit
+    fits = [_noise_fit(fit)] if fit and fit.verdict == "fits" else []
+    return [*record.remarks, *fits, *faults(record)]
+
+
+def faults(record: CaseRecord) -> list[str]:
+    """Say what is not well with a case beside its status: what breaches were seen, what changed."""
     said = not_scored(record)
-    said += record.remarks
     said += [f"{breach.name}: {breach.seen}" for breach in record.contract or ()]
-    if record.noise_fit:
+    if record.noise_fit and record.noise_fit.verdict != "fits":
         said.append(_noise_fit(record.noise_fit))
     spread, speed = record.calibration, record.throughput
     if spread and spread.expected not in (None, spread.verdict):
@@ -117,7 +88,10 @@ def not_scored(record: CaseRecord) -> list[str]:
     return [f"not scored: {', '.join(names)}: {reason}" for reason, names in places.items()]
 
 
-def _chosen_table(records: Sequence[CaseRecord], columns: Sequence[str]) -> list[str]:
+def chosen_table(
+    records: Sequence[CaseRecord], columns: Sequence[str], *, width: int | None = None
+) -> list[str]:
+    """Lay out columns that a user chose, named as in the table of comma-separated values."""
     numbers = [numbers_of(record) for record in records]
     rows = [
         (record.case_id, *(_cell(row.get(name)) for name in columns), record.status)
@@ -125,7 +99,7 @@ def _chosen_table(records: Sequence[CaseRecord], columns: Sequence[str]) -> list
     ]
     known = dict.fromkeys(name for row in numbers for name in row)
     unknown = [name for name in columns if name not in known]
-    lines = align([("case", *columns, "verdict"), *rows])
+    lines = align([("case", *columns, "verdict"), *rows], width=width)
     if unknown and records:
         lines.append(f"no column {', '.join(unknown)}; there are {', '.join(known)}")
     return lines
@@ -143,16 +117,22 @@ def headings(records: Sequence[CaseRecord]) -> tuple[str, ...]:
     return tuple(names.pop() if len(names) == 1 and h == "lpips" else h for h in HEADINGS)
 
 
-def align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Align columns: the first to the left, all others to the right."""
+def align(rows: Sequence[tuple[str, ...]], *, width: int | None = None) -> list[str]:
+    """Align columns: the first to the left, all others to the right.
+
+    Args:
+        rows: of cells.
+        width: of the lines; columns stand closer if they would be longer.
+    """
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    narrow = width is not None and sum(widths) + 2 * (len(widths) - 1) > width
     lines = []
     for row in rows:
         cells = [
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(size) if index else cell.ljust(size)
+            for index, (cell, size) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append((" " if narrow else "  ").join(cells).rstrip())
     return lines
 
 
@@ -174,7 +154,7 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
         _number(speed.samples_per_second if speed else None, 1),
         _first_call(speed),
         ("kept" if kept else "broken") if record.checks else "none",
-        _calibration(record.calibration),
+        calibration_cell(record.calibration),
         "-" if record.contract is None else _names(record.contract) or "kept",
         record.status,
     )
@@ -182,23 +162,18 @@ def case_row(record: CaseRecord) -> tuple[str, ...]:
 
 def world_table(records: Sequence[CaseRecord]) -> list[str]:
     """Lay out what samples of a known law differ by from exact ones; none for photographs."""
-    known = [record for record in records if record.world]
-    if not known:
-        return []
-    names = list(known[0].world)
-    rows = [("against exact samples", *(part for name in names for part in (name, "band", "")))]
-    for record in known:
-        cells = [
-            part
-            for one in record.world.values()
-            for part in (
-                _number(one.value, 3),
-                _band((one.low, one.high)),
-                "inside" if one.inside else "OUTSIDE",
-            )
-        ]
-        rows.append((record.case_id, *cells))
-    return align(rows)
+    rows = [
+        (
+            record.case_id,
+            name,
+            _number(one.value, 3),
+            _band((one.low, one.high)),
+            "inside" if one.inside else "OUTSIDE",
+        )
+        for record in records
+        for name, one in record.world.items()
+    ]
+    return align([("against exact samples", "", "here", "exact", ""), *rows]) if rows else []
 
 
 def reference_rows(records: Sequence[CaseRecord]) -> list[tuple[str, ...]]:
@@ -240,13 +215,20 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def first_call_factor(speed: ThroughputRecord | None) -> float:
+    """Return how many times as long the first call took as the median round; 0 if not known."""
+    if speed is None or speed.first_call_s is None:
+        return 0.0
+    return speed.first_call_s / max(statistics.median(speed.seconds_per_round), 1e-9)
+
+
 def _first_call(speed: ThroughputRecord | None) -> str:
     if speed is None or speed.first_call_s is None:
         return "-"
-    return f"{speed.first_call_s / max(statistics.median(speed.seconds_per_round), 1e-9):.1f}x"
+    return f"{first_call_factor(speed):.1f}x"
 
 
-def _calibration(found: CalibrationVerdict | None) -> str:
+def calibration_cell(found: CalibrationVerdict | None) -> str:
     """Say the verdict, why there is none, or that it is as declared."""
     if found is None:
         return "-"

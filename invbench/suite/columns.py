@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invbench.errors import UnknownNameError
+from invbench.errors import InvalidOptionError, UnknownNameError
 from invbench.evaluation.skill import SKILLS
 from invbench.evaluation.summary import INTERVAL_SCORES
 from invbench.evaluation.targets import DIVERSITY, names_by
 from invbench.metrics import LPIPS_NAMES
+from invbench.report.closing import ALL
 from invbench.report.spreadsheet import INTERVAL, THROUGHPUT
 
 if TYPE_CHECKING:
@@ -26,16 +27,21 @@ def chosen_columns(options: Options) -> list[str]:
 
 
 def check_columns(options: Options) -> None:
-    """Refuse columns that no case of any run has.
+    """Refuse columns that no case of any run has; `closing.ALL` stands for the full table.
 
     What only cases of other runs have, as an LPIPS by other weights, is let pass: the table itself
     says that it is not there.
 
     Raises:
+        InvalidOptionError: for the full table beside other names.
         UnknownNameError: with names that it may be instead.
     """
-    known = known_columns()
-    for name in chosen_columns(options):
+    known, chosen = known_columns(), chosen_columns(options)
+    if chosen == [ALL]:
+        return
+    if ALL in chosen:
+        raise InvalidOptionError(f"--columns {options.columns}: {ALL} is the full table, alone")
+    for name in chosen:
         if name not in known:
             raise UnknownNameError.among("--columns", name, known)
 

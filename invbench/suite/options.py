@@ -68,7 +68,8 @@ class Options:
         "samples an image, in place of the profile's", default=None, type=int
     )
     pictures: int = _option(
-        "images a case, the first, of which the run keeps pictures for its report",
+        "images a case, the first, of which the run keeps pictures for its report, and of the "
+        "worst besides",
         default=4,
         type=_at_least_none,
     )
@@ -150,7 +151,8 @@ class Options:
         metavar="NAMES",
     )
     columns: str = _option(
-        "columns of the closing table, comma-separated, named as in `invbench report -o x.csv`",
+        "columns of the closing table, comma-separated, named as in `invbench report -o x.csv`; "
+        "or all, for the full table",
         default="",
         metavar="NAMES",
     )

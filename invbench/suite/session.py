@@ -24,9 +24,10 @@ from invbench.runs import CaseRecord, conflicts
 from invbench.suite.description import describe, earlier_sessions
 from invbench.suite.loading import EMBEDDED
 from invbench.suite.places import limits_file
+from invbench.suite.progress import Progress, known_costs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from invbench.evaluation import Evaluation, Experiment, Subject
     from invbench.files import Claim
@@ -48,6 +49,7 @@ class Session:
         kept: ids of the cases whose record an earlier session had stored; grows as cases are run.
         claims: on the folder: none before its beginning, one after it.
         remote: the workers that measure the cases, if this process does not.
+        progress: told of every case and image.
     """
 
     suite: Suite
@@ -55,6 +57,7 @@ class Session:
     kept: list[str] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     remote: Remote | None = None
+    progress: Progress = field(default_factory=Progress)
 
     def begin(self, argv: Sequence[str], selected: Sequence[str]) -> None:
         """Make the folder ready and write ``run.json``, before anything is measured.
@@ -81,6 +84,7 @@ class Session:
         self.claims.append(claim)
         earlier = earlier_sessions(self.store, asdict(facts))
         self.store.write_run(asdict(replace(facts, earlier=earlier)))
+        self.progress.begin(selected, known_costs())
         if self.remote is not None:
             cases = [case for case in self.suite.cases if case.id in set(selected)]
             self.remote.send(cases, self._stored_identities(selected))
@@ -105,7 +109,9 @@ class Session:
         if self.remote is None:
             return self.suite.subject(case)
         first = not self.remote.answers
-        self._note_machine(self.remote.answer(case), first=first)
+        with self.progress.case(case.id):
+            answer = self.remote.answer(case)
+        self._note_machine(answer, first=first)
         return self.remote.subject(case)
 
     def run(self, case: Case, subject: Subject, *, measure_rounds: Measure = measure) -> CaseRecord:
@@ -121,11 +127,12 @@ class Session:
         self.check_folder()
         if self.remote is not None:
             return self._take(self.remote, case)
-        experiment = self.suite.experiment(case, subject)
-        stored = self._stored(experiment)
-        if stored is not None:
-            return self._keep(stored, case)
-        return self._conclude(self._measure(experiment, measure_rounds), case)
+        with self.progress.case(case.id) as on_image:
+            experiment = self.suite.experiment(case, subject)
+            stored = self._stored(experiment)
+            if stored is not None:
+                return self._keep(stored, case)
+            return self._conclude(self._measure(experiment, measure_rounds, on_image), case)
 
     def leave_out(self, case: Case, status: Status, reason: str) -> None:
         """Record that a case was not measured, and why.
@@ -138,6 +145,7 @@ class Session:
                 problem, or "error".
             reason: in words.
         """
+        self.progress.left_out(case.id)
         if status == "skipped" and self.suite.options.resume and self._was_measured(case):
             return
         identity = {"model": {"name": case.model}, "task": {"name": case.task}}
@@ -159,10 +167,12 @@ class Session:
             except InvalidRecordError as error:
                 raise InvalidRecordError(f"{error}; delete it, or select the case, too") from error
 
-    def _measure(self, experiment: Experiment, measure_rounds: Measure) -> Evaluation:
+    def _measure(
+        self, experiment: Experiment, measure_rounds: Measure, on_image: Callable[[int, int], None]
+    ) -> Evaluation:
         """Evaluate a case; whatever error ends it is stored as its record, and raised."""
         try:
-            return evaluate(experiment, measure_rounds=measure_rounds)
+            return evaluate(experiment, measure_rounds=measure_rounds, on_image=on_image)
         except Exception as error:
             self.store.write_case(experiment.error_record(error))
             if isinstance(error, torch.OutOfMemoryError):

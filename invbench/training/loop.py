@@ -38,6 +38,9 @@ VALIDATION_SHARE = 0.25
 SILENT_SECONDS = 300.0
 """Where no bar is drawn, a line is printed at the next hundredth of the budget after this time."""
 
+CROWDED_SECONDS = 30.0
+"""A tenth of the budget that is completed sooner after a line than this gets none of its own."""
+
 
 class DivergedError(InvbenchError, ArithmeticError):
     """A loss is no longer a finite number."""
@@ -121,8 +124,7 @@ def train(
     state = _resume(learner, folder, start or Start())
     run = _Run(learner, budget, folder, _clock(device), validations, state)
     if run.spent >= 1:
-        name, step = folder.name, run.state["step"]
-        sys.stderr.write(f"{name}: at step {step} its budget is spent; give more to train on\n")
+        sys.stderr.write(f"{folder.name}: nothing is left of its budget; give more to train on\n")
     next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
     while run.spent < 1:
         if run.step() and validate and run.validation_is_due():
@@ -224,8 +226,9 @@ class _Progress:
         """Tell that a run is at ``percent``."""
         self.bar.update(percent - self.percent)
         self.bar.set_postfix(facts)
-        late = time.monotonic() > self.said + SILENT_SECONDS
-        if self.bar.disable and (late or percent // 10 > self.percent // 10):
+        silent = time.monotonic() - self.said
+        tenth = percent // 10 > self.percent // 10 and silent > CROWDED_SECONDS
+        if self.bar.disable and (tenth or silent > SILENT_SECONDS):
             self.said = time.monotonic()
             values = " ".join(f"{name} {value:.4g}" for name, value in facts.items())
             sys.stderr.write(f"{self.name} {percent} %: {values}\n")

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from invbench.runs import CaseRecord
     from invbench.verbs import AddParser
 
-COLUMNS = (
-    *("images", "samples", "psnr", "ssim", "coverage", "ideal_coverage", "crps_skill"),
-    *("mean_width", "null_space_width", "duplicate_fraction", "winkler", "crps"),
-)
+COLUMNS = ("psnr", "ssim", "lpips", "coverage", "ideal_coverage", "crps_skill", "mean_width")
+WITHOUT_TARGETS = ("null_space_width", "duplicate_fraction")
+COUNTS = ("images", "samples")
 PROFILE = "folder"  # no size of the suite's was asked for
 
 
@@ -42,7 +41,9 @@ def add(add_parser: AddParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="RUN", help="folder of the run (results/<time>)"
     )
-    add_options(parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh", "pictures"))
+    add_options(
+        parser.add_argument, only=(*LPIPS_OPTIONS, "groups", "fresh", "pictures", "columns")
+    )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.evaluation import Question, score_samples
     from invbench.models import Case
     from invbench.runs import RunStore
+    from invbench.suite.columns import check_columns, chosen_columns
     from invbench.suite.description import default_results, describe
     from invbench.suite.loading import load_metrics
     from invbench.suite.names import check_model_folders
@@ -58,6 +60,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.suite.resolve import Suite
 
     options = read_options(arguments)
+    check_columns(options)
     suite = Suite(options)
     models = find_samples(arguments.folder)
     check_model_folders(arguments.folder, models)
@@ -84,7 +87,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             store.write_pictures(evaluation.record.case_id, evaluation.pictures)
             store.write_case(evaluation.record, evaluation.scores)
             records.append(evaluation.record)
-    for line in lines(records):
+    for line in lines(records, chosen_columns(options)):
         say(line)
     say(f"records: {store.folder}")
     if not any(record.validity for record in records):
@@ -92,12 +95,30 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.FAILED if any(record.left_out for record in records) else ExitCode.OK
 
 
-def lines(records: Sequence[CaseRecord]) -> list[str]:
-    """Lay out what was scored; below it what was not, also of models of which nothing was."""
-    from invbench.report import not_scored, numbers_of, run_table
+def lines(records: Sequence[CaseRecord], columns: Sequence[str] = ()) -> list[str]:
+    """Lay out what was scored; below it what was not, also of models of which nothing was.
 
-    names = dict.fromkeys(name for record in records for name in numbers_of(record))
-    shown = [n for n in names if n in COLUMNS or (n.startswith("lpips") and "stderr" not in n)]
+    Args:
+        records: of the models.
+        columns: that were chosen; by default those that matter most, with the numbers of images and
+            samples where the models differ in them.
+    """
+    from invbench.report import not_scored, run_table
+
     failed = [record for record in records if not record.validity]
     nothing = [f"{record.case_id}: {text}" for record in failed for text in not_scored(record)]
-    return run_table(records, shown or ["psnr"]) + nothing
+    return run_table(records, columns or _main_columns(records)) + nothing
+
+
+def _main_columns(records: Sequence[CaseRecord]) -> list[str]:
+    from invbench.report import numbers_of
+
+    rows = [numbers_of(record) for record in records if record.validity]
+    differing = [name for name in COUNTS if len({row[name] for row in rows}) > 1]
+    main = COLUMNS if any("coverage" in row for row in rows) else (*COLUMNS, *WITHOUT_TARGETS)
+    names = dict.fromkeys(name for row in rows for name in row)
+
+    def is_main(name: str) -> bool:
+        return name in main or (name.startswith("lpips") and not name.endswith("_stderr"))
+
+    return [*differing, *filter(is_main, names)]

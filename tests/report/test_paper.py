@@ -80,8 +80,8 @@ class TestReport:
             line.split(" | ")[0].strip("| "): line.split(" | ") for line in lines if "|" in line
         }
         assert rows["model"][1:3] == ["psnr", "psnr (paper)"]
-        assert rows["a"][1:3] == ["20.00", "21.50"]
-        assert rows["b"][1:3] == ["-", "22.00"]
+        assert rows["a"][1:3] == ["20.00", "<ins>21.50</ins>"]
+        assert rows["b"][1:3] == ["-", "**22.00**"]
         assert rows["c"][1:3] == ["-", "absent"]
         assert "- psnr: not enough: 1 of 4 models have both" in lines
 
@@ -98,7 +98,7 @@ class TestReport:
         )
         lines = paper_report(records, table_of(a=21.5))
         rows = [line.strip("| ").split(" | ")[:3] for line in lines if line.startswith("| ")]
-        assert rows[2:] == [["a", "20.00", "21.50"], ["mine", "25.00", "-"]]
+        assert rows[2:] == [["a", "<ins>20.00</ins>", "21.50"], ["mine", "**25.00**", "-"]]
         assert "- psnr: not enough: 1 of 4 models have both" in lines
 
     @pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "lpips_squeeze_fp16"])
@@ -177,7 +177,7 @@ class TestVerb:
         assert main(["paper", str(folder)]) is ExitCode.OK
         text = capsys.readouterr().out
         assert text.count("| ddrm |") == 3
-        assert "| ddrm | 31.25 | 29.57 |" in text
+        assert "| ddrm | 31.25 | <ins>29.57</ins> |" in text
         assert "MoNCE has the least diversity" in text
 
     def test_takes_runs_and_baselines_together(self, tmp_path, capsys):
@@ -186,7 +186,7 @@ class TestVerb:
         (file,) = (tmp_path / "baselines").rglob("*.json")
         assert main(["paper", str(folder), str(file)]) is ExitCode.OK
         text = capsys.readouterr().out
-        assert text.count("| ddrm | 31.25 | 29.57 |") == 2
+        assert text.count("| ddrm | 31.25 | <ins>29.57</ins> |") == 2
         assert text.index("# run\n") < text.index(f"# {file.name}\n")
 
     def test_a_folder_that_is_no_run_is_missing(self, tmp_path):

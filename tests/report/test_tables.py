@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from run_records import case_record
 
-from invbench.report.tables import case_row, headings, run_table
+from invbench.report.closing import run_table
+from invbench.report.tables import case_row, headings, notes
 from invbench.runs import Breach, CalibrationVerdict
 
 
@@ -22,8 +23,8 @@ def speed(**changes):
 def test_coverage_stands_beside_its_band_and_verdict():
     record = case_record()
     judged = replace(record.interval, coverage_band=(0.78, 0.8412))
-    heading, with_band, without = run_table(
-        [replace(record, interval=judged), replace(record, skill={})]
+    _, heading, with_band, without = run_table(
+        [replace(record, interval=judged), replace(record, skill={})], ["all"]
     )
     assert heading.split()[4:8] == ["coverage", "ideal", "band", "skill"]
     assert with_band.split()[4:8] == ["0.800", "0.810", "0.780-0.841", "+0.25"]
@@ -54,23 +55,28 @@ BREACHES = tuple(Breach(name=name, expected="e", seen=f"{name} seen") for name i
 def test_each_verdict_has_a_column_and_what_changed_a_line(changes, column, cell, note):
     record = case_record(**changes)
     assert dict(zip(headings([record]), case_row(record), strict=True))[column] == cell
-    lines = run_table([record])[2:]
-    assert note in lines[0] if note else not lines
+    said = [f"{record.case_id}: {text}" for text in notes(record)]
+    assert note in said[0] if note else not said
+    assert run_table([record])[-len(said) :] == said or not said
 
 
 def test_a_reference_that_was_not_selected_has_a_line_of_what_is_known_of_it():
     known = {"psnr": 44.81, "coverage": 0.847, "crps": 0.08}
     records = [case_record(reference=known), case_record("cimle-sr16", reference=known)]
-    *_, last = run_table(records)
+    *_, last = run_table(records, ["all"])
     assert last.split()[:3] == ["reference-sr16", "44.81", "-"]
     assert last.split()[4:8] == ["0.847", "0.810", "-", "+0.00"]
     assert last.split()[-1] == "reference"
+    *_, last = run_table(records)
+    assert last.split() == [
+        *("reference-sr16", "44.81", "-", "0.847", "0.810", "+0.00", "-", "-", "reference")
+    ]
     measured = [*records, case_record("reference-sr16", reference=known)]
-    assert len(run_table(measured)) == 4
+    assert len(run_table(measured)) == 5
 
 
 def test_columns_can_be_chosen_and_unknown_ones_are_named():
     lines = run_table([case_record()], ["crps_skill", "target_psnr_best", "nfe", "fid"])
-    assert lines[0].split() == ["case", "crps_skill", "target_psnr_best", "nfe", "fid", "verdict"]
-    assert lines[1].split() == ["chimle-sr16", "0.25", "28", "1", "-", "passed"]
-    assert lines[2].startswith("no column fid; there are images, samples, psnr, ")
+    assert lines[1].split() == ["case", "crps_skill", "target_psnr_best", "nfe", "fid", "verdict"]
+    assert lines[2].split() == ["chimle-sr16", "0.25", "28", "1", "-", "passed"]
+    assert lines[3].startswith("no column fid; there are images, samples, psnr, ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from invbench.errors import UnknownNameError
+from invbench.errors import InvalidOptionError, UnknownNameError
 from invbench.evaluation import evaluate
 from invbench.models import REFERENCE, Case
 from invbench.report import numbers_of
@@ -29,3 +29,9 @@ def test_names_of_other_weights_are_known_and_others_refused():
         check_columns(Options(columns="psnr,crps_skil"))
     with pytest.raises(UnknownNameError, match=r"known: chi_squared, .*, winkler"):
         check_columns(Options(columns="fid"))
+
+
+def test_all_columns_are_chosen_alone():
+    check_columns(Options(columns="all"))
+    with pytest.raises(InvalidOptionError, match="alone"):
+        check_columns(Options(columns="psnr,all"))

@@ -66,7 +66,6 @@ def own(tmp_path_factory):
         "--invbench-sampler=mine=samplers:blurry",
         "-k",
         "mine",
-        "-q",
         f"--benchmark-json={folder / 'bench.json'}",
         f"--junitxml={folder / 'junit.xml'}",
         *SMALL,

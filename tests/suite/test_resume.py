@@ -92,20 +92,21 @@ def measure(run, case, **facts):
 
 
 def timeless(folder):
-    """Return every file of a run but ``run.json``, byte for byte apart from times."""
+    """Return what a run holds but ``run.json`` and times: entries of records, bytes of files."""
 
-    def without(value):
-        if isinstance(value, dict):
-            return {k: without(v) for k, v in value.items() if k not in TIMED}
-        return value
+    def entries(name, value):
+        if not isinstance(value, dict):
+            return {name: value}
+        parts = [entries(f"{name} {k}", v) for k, v in value.items() if k not in TIMED]
+        return {name: one for part in parts for name, one in part.items()}
 
-    return {
-        path.relative_to(folder).as_posix(): without(json.loads(path.read_text()))
-        if path.suffix == ".json"
-        else path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "run.json"
-    }
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "run.json":
+            is_record = path.suffix == ".json"
+            content = json.loads(path.read_text()) if is_record else path.read_bytes()
+            found |= entries(path.relative_to(folder).as_posix(), content)
+    return found
 
 
 @pytest.fixture(scope="module")

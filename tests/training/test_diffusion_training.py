@@ -206,6 +206,7 @@ class TestLearners:
             found.append(second.step(0.0))
         assert found == expected
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("options", "expected"),
         [

@@ -192,6 +192,7 @@ def test_whole_codes_are_selected_by_the_final_output():
             assert torch.equal(codes[image], candidates[level][image, best])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hierarchical", [True, False], ids=["chimle", "cimle"])
 def test_learning_lowers_the_loss(hierarchical):
     learner = small_learner(hierarchical=hierarchical)

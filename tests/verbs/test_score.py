@@ -122,7 +122,7 @@ class TestTheRun:
         assert call("paper", prepared / "run") is ExitCode.OK
         (row,) = [r for r in capsys.readouterr().out.splitlines() if r.startswith("| chimle")][:1]
         record = RunStore(prepared / "run").read_case("chimle-sr16")
-        assert row.split(" | ")[1] == f"{record.validity['psnr'].mean:.2f}"
+        assert row.split(" | ")[1].strip("*") == f"{record.validity['psnr'].mean:.2f}"
 
     def test_becomes_a_baseline_that_worse_samples_do_not_keep(self, place, capsys):
         baselines = place / "baselines"
@@ -166,7 +166,8 @@ class TestUnevenFolders:
         psnr = {
             case: float(own[case][columns.index("psnr")]) for case in ("chimle-sr16", "ddrm-sr16")
         }
-        assert [own[case][1:3] for case in psnr] == [["9", "3"], ["8", "3"]]
+        assert [own[case][1] for case in psnr] == ["9", "8"]
+        assert columns[:3] == ["case", "images", "psnr"]  # samples do not differ
         assert psnr["ddrm-sr16"] > psnr["chimle-sr16"]
         shared = {line.split()[0]: line.split() for line in below.splitlines() if line}
         assert float(shared["chimle-sr16"][2]) > float(shared["ddrm-sr16"][2])
@@ -200,13 +201,22 @@ class TestUnevenFolders:
         assert "not scored: alps/1: observations: no alps/1.png" in capsys.readouterr().out
 
 
+def test_a_line_says_what_the_scores_are_over_and_columns_can_be_chosen(place, capsys):
+    capsys.readouterr()
+    assert score(place, "chosen", "--columns", "winkler,crps") is ExitCode.OK
+    scope, heading, *_ = capsys.readouterr().out.splitlines()
+    assert scope.startswith("K = 3 samples an image, 9 images of 9 photographs (")
+    assert scope.endswith("), 128 px wide")
+    assert heading.split() == ["case", "winkler", "crps", "verdict"]
+
+
 def test_without_targets_width_and_duplicates_are_reported(place, capsys):
     shutil.copy(
         place / "samples" / "ddrm" / "city" / "0.png", place / "samples" / "ddrm" / "city" / "1.png"
     )
     capsys.readouterr()
     assert score(place, "blind", targets=False) is ExitCode.OK
-    heading, _, ddrm, *_ = (line.split() for line in capsys.readouterr().out.splitlines())
+    _, heading, _, ddrm, *_ = (line.split() for line in capsys.readouterr().out.splitlines())
     cells = dict(zip(heading, ddrm, strict=True))
     assert float(cells["duplicate_fraction"]) == pytest.approx(1 / 3 / 9, rel=1e-3)
     assert float(cells["mean_width"]) > 0.05

@@ -1,0 +1,78 @@
+"""What does a run print under pytest? Its progress, and what it ends with; ``-q`` is quiet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from invbench.errors import InvalidRecordError
+from invbench.escaping import error_text
+from invbench.report import WIDTH, run_table, verdict_lines
+from invbench.suite.columns import chosen_columns
+from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+    from invbench.suite.progress import Display
+    from invbench.suite.session import Session
+
+
+def is_quiet(config: pytest.Config) -> bool:
+    """Tell whether ``-q`` was given."""
+    return config.get_verbosity() < 0
+
+
+def choose_display(config: pytest.Config) -> Display:
+    """Choose where progress is shown: in a line of the terminal, by lines now and then, nowhere.
+
+    What a test prints would run into a line of the terminal, so without capturing lines are kept.
+    """
+    if is_quiet(config) or hasattr(config, "workerinput"):
+        return NoDisplay()
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and config.option.capture != "no":
+        return TerminalDisplay(lambda text: _uncaptured(config, text))
+    return LineDisplay(lambda line: _uncaptured(config, line, as_line=True))
+
+
+def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:
+    """Lay out the run's table, and say what is not in it; or say what is not well alone."""
+    records = []
+    for name in session.store.case_ids():
+        try:
+            record = session.store.read_case(name)
+        except InvalidRecordError as error:
+            yield error_text(error)
+        else:
+            records += [record] if record else []
+    if quiet:
+        yield from verdict_lines(records)
+    else:
+        columns = chosen_columns(session.suite.options)
+        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+        yield from run_table(records, columns, width=min(room, WIDTH))
+        for record in records:
+            if record.status == "declined":
+                yield f"{record.case_id}: declined: {record.reason}"
+        skipped = sum(record.status == "skipped" for record in records)
+        if skipped:
+            yield f"{skipped} cases skipped"
+    if session.kept:
+        yield f"{len(session.kept)} cases kept from an earlier session"
+    yield f"records: {session.store.folder}"
+
+
+def _uncaptured(config: pytest.Config, text: str, *, as_line: bool = False) -> None:
+    """Write past the capturing of the test that is going on."""
+    capturing = config.pluginmanager.getplugin("capturemanager")
+    with capturing.global_and_fixture_disabled() if capturing else nullcontext():
+        if as_line:
+            config.pluginmanager.getplugin("terminalreporter").write_line(text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
