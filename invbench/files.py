@@ -249,8 +249,8 @@ def read_npz(content: bytes) -> dict[str, NDArray[Any]]:
     """Return the arrays in the bytes of an ``.npz`` file, every one held against its checksum.
 
     Raises:
-        ValueError: if it is damaged, is no such file, holds objects, or inflates to more than
-            `ROOM` and `RATIO` times its size.
+        ValueError: if it is damaged, is no such file, holds objects, or one name twice, or
+            inflates to more than `ROOM` and `RATIO` times its size.
     """
     left = max(ROOM, RATIO * len(content))
     arrays = {}
@@ -258,7 +258,7 @@ def read_npz(content: bytes) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if len(archive.namelist()) != int.from_bytes(content[-12:-10], "little"):
                 raise ValueError("its directory does not list what it counts")
-            for name in archive.namelist():
+            for name in named_once(archive):
                 member = _inflate(archive, name, left)
                 left -= len(member)
                 arrays[name.removesuffix(".npy")] = np.lib.format.read_array(
@@ -274,6 +274,18 @@ ARCHIVE_ERRORS = (
     *(ValueError, zipfile.BadZipFile, zlib.error),
 )
 """What `zipfile` raises of a damaged archive."""
+
+
+def named_once(archive: zipfile.ZipFile) -> list[str]:
+    """Return the names of an archive's members.
+
+    Raises:
+        BadZipFile: if two have one name, of which one reader takes the first, another the last.
+    """
+    names = archive.namelist()
+    if len({name.casefold() for name in names}) != len(names):
+        raise zipfile.BadZipFile("two of its members have one name")
+    return names
 
 
 def _inflate(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

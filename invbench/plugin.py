@@ -26,7 +26,7 @@ from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.runs import RunStore
 from invbench.suite import Options, add_options
-from invbench.suite.checks import flaws, flaws_of_data
+from invbench.suite.checks import flaws, flaws_of_arguments, flaws_of_data
 from invbench.suite.description import default_results
 from invbench.suite.output import choose_display, closing_lines, is_quiet
 from invbench.suite.progress import Progress
@@ -78,8 +78,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return  # the process that started this one has looked
     found = flaws(session.config.stash[_SESSION].suite)
-    if session.config.stash[_SESSION].remote and session.config.getoption("numprocesses", None):
-        found.append(InvalidOptionError("-n starts processes beside the executor's; choose one"))
+    if session.config.getoption("numprocesses", None):
+        if session.config.stash[_SESSION].remote:
+            found += [InvalidOptionError("-n starts processes beside the executor's; choose one")]
+        found += flaws_of_arguments(map(str, session.config.invocation_params.args))
     _refuse(found)
 
 

@@ -82,18 +82,21 @@ def test_measure_hands_every_input_to_pytest(run):
     assert calls == [
         [
             *("-m", "pytest", "/an action/benchmarks/test_pairs.py"),
-            *("--junitxml", "my results/junit.xml"),
-            *("--invbench-profile", "tiny", "--invbench-results", "my results"),
-            "--invbench-fresh",
-            *("--invbench-sampler", "mine=my_sampler:load"),
-            *("--invbench-sampler", "other=my sampler:load"),
-            *("-k", "mine and not sr16", "--invbench-images", "2", "--invbench-seed=1"),
+            "--junitxml=my results/junit.xml",
+            *("--invbench-profile=tiny", "--invbench-results=my results", "--invbench-fresh"),
+            "--invbench-sampler=mine=my_sampler:load",
+            "--invbench-sampler=other=my sampler:load",
+            *("-kmine and not sr16", "--invbench-images", "2", "--invbench-seed=1"),
         ]
     ]
     status, calls = run("Measure", **MEASURE | {"SAMPLER": "", "SELECT": "", "ARGUMENTS": ""})
     assert status == 0
-    assert not {"-k", "--invbench-sampler", ""} & set(calls[0])
+    assert not [
+        word for word in calls[0] if word.startswith(("-k", "--invbench-sampler")) or not word
+    ]
     assert run("Measure", **MEASURE, FAIL="pytest")[0] == 3
+    status, calls = run("Measure", **MEASURE | {"RESULTS": ""})  # junit.xml would go to the root
+    assert (status, calls) == (1, [])
 
 
 def test_report_goes_to_the_summary_and_the_run_is_validated(run, tmp_path):
@@ -143,6 +146,23 @@ def test_a_release_is_compared_with_as_well_and_either_fails(run, tmp_path):
     assert (status, (tmp_path / "summary.md").read_text()) == (0, "# gate\n# gate-release\n")
     for worse in ("base line", "re lease"):
         assert run("Compare", **COMPARE | {"RELEASE": "re lease"}, FAIL=worse)[0] == 3
+
+
+def test_what_begins_as_an_option_stays_a_value(run, tmp_path):
+    """A baseline named ``--help`` would have the comparison end with success."""
+    odd = {"RESULTS": "--version", "BASELINE": "--help", "RELEASE": "-h"}
+    _, calls = run("Measure", **MEASURE | odd | {"SELECT": "--co", "PROFILE": "--co"})
+    assert not {"--version", "--co"} & set(calls[0])
+    _, calls = run("Compare", **COMPARE | odd)
+    arguments = [_parser().parse_args(call[2:]) for call in calls]
+    assert [found.baseline for found in arguments] == [Path("--help"), Path("-h")]
+    (tmp_path / "--version").mkdir()
+    (tmp_path / "--version" / "report.md").write_text("# my report\n")
+    status, calls = run("Report", RESULTS="--version", BASELINE="--help")
+    assert status == 0
+    page, report, validate = (_parser().parse_args(call[2:]) for call in calls)
+    assert page.folder == report.folder == Path("--version")
+    assert (page.baseline, validate.paths) == (Path("--help"), [Path("--version")])
 
 
 def test_every_option_of_pytest_exists():
@@ -219,7 +239,7 @@ def test_only_a_whole_sha_is_measured(run, commit, status):
 class TestBaseline:
     """A request may not take the baseline away that it is held against."""
 
-    def find(self, folder, before, after):
+    def find(self, folder, before, after, base="main"):
         """Return the step's status and output in a clone whose origin has ``before``."""
 
         def git(*arguments):
@@ -240,7 +260,7 @@ class TestBaseline:
         text = WORKFLOWS["benchmark"]
         check = textwrap.dedent(re.search(r"CHECK: \|\n(.*?)\n +run:", text, re.DOTALL)[1])
         (folder / "temp").mkdir()
-        names = {"RUNNER_TEMP": "temp", "GITHUB_OUTPUT": "output", "BASE": "main", "CHECK": check}
+        names = {"RUNNER_TEMP": "temp", "GITHUB_OUTPUT": "output", "BASE": base, "CHECK": check}
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", script("Find the baseline", text)],  # noqa: S607
             cwd=folder,
@@ -254,6 +274,12 @@ class TestBaseline:
     def test_it_is_found(self, tmp_path):
         assert self.find(tmp_path, ["a", "b"], ["a", "b", "c"])[0] == 0
         assert (tmp_path / "output").read_text() == "file=fixtures/baselines/cpu/tiny.json\n"
+
+    def test_a_branch_named_as_an_option_has_nothing_run(self, tmp_path):
+        written = tmp_path / "written"
+        base = f"--upload-pack=touch {written};git-upload-pack"
+        assert self.find(tmp_path, ["a"], ["a"], base)[0] != 0
+        assert not written.exists()
 
     def test_deleting_it_is_no_success(self, tmp_path):
         status, said = self.find(tmp_path, ["a", "b"], None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from invbench.evaluation.estimates import CONFIDENCE, Values, estimate
 from invbench.evaluation.scoring import LEVEL
-from invbench.evaluation.targets import DIVERSITY, names_of
+from invbench.evaluation.targets import DIVERSITY, names_by
 from invbench.runs import CalibrationVerdict, IntervalRecord, MetricRecord
 from invbench.uncertainty import (
     RiskCurve,
@@ -48,6 +48,9 @@ SCALARS = (
 )
 VECTORS = ("risk_by_length", "role_coverage", "role_energy", "rank_histogram")
 SPREAD = ("width", "null_space_width", "duplicate_fraction")
+MEANS = ("winkler", "crps", "energy", "null_space_width", "duplicate_fraction")
+QUARTERS = tuple(f"risk_length_quarter_{quarter}" for quarter in range(1, 5))
+INTERVAL_SCORES = (*MEANS, "spread_skill", *QUARTERS)
 
 
 def per_image(images: Sequence[ImageScores]) -> dict[str, NDArray[np.float64]]:
@@ -113,7 +116,7 @@ def target_records(
     columns = {name: np.array([i.target[name] for i in images]) for name in images[0].target}
     records = {}
     for metric in metrics:
-        for name in names_of(metric):
+        for name in names_by(metric.name):
             records[name] = metric_record(
                 columns[name],
                 unit=metric.unit,
@@ -166,13 +169,10 @@ def interval_record(
     """
     arrays = per_image(images)
     arrays["energy"] = arrays["role_energy"][:, 0]
-    scores = {
-        name: estimate(arrays[name], groups)
-        for name in ("winkler", "crps", "energy", "null_space_width", "duplicate_fraction")
-    }
+    scores = {name: estimate(arrays[name], groups) for name in MEANS}
     scores["spread_skill"] = _spread_skill(arrays, groups, n_samples)
-    for quarter, risks in enumerate(arrays["risk_by_length"].T, start=1):
-        scores[f"risk_length_quarter_{quarter}"] = estimate(risks, groups)
+    for name, risks in zip(QUARTERS, arrays["risk_by_length"].T, strict=True):
+        scores[name] = estimate(risks, groups)
     covered = estimate(arrays["coverage"], groups)
     coverages, energies = (
         role_test(arrays[name], groups, generator=np.random.default_rng(0), level=BAND)

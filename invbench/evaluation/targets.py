@@ -17,9 +17,9 @@ SCORE_CAPS = {"psnr": 100.0}
 DIVERSITY = "diversity"
 
 
-def names_of(metric: Metric) -> tuple[str, str, str]:
-    """Return the names of what `against_target` says by a metric."""
-    return metric.name, f"{metric.name}_of_mean", f"{metric.name}_best"
+def names_by(metric: str) -> tuple[str, str, str]:
+    """Return the names of what `against_target` says by a metric of a name."""
+    return metric, f"{metric}_of_mean", f"{metric}_best"
 
 
 def against_target(samples: Tensor, target: Tensor, metrics: Sequence[Metric]) -> dict[str, float]:
@@ -44,7 +44,7 @@ def against_target(samples: Tensor, target: Tensor, metrics: Sequence[Metric]) -
         best = scores.max() if metric.higher_is_better else scores.min()
         numbers = (scores.mean(), of_mean[0], best)
         found |= {
-            name: float(number) for name, number in zip(names_of(metric), numbers, strict=True)
+            name: float(number) for name, number in zip(names_by(metric.name), numbers, strict=True)
         }
     return found | {DIVERSITY: diversity(samples, target)}
 

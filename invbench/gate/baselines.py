@@ -86,7 +86,7 @@ def promote(
     if name is None:
         name = release_name(snapshot.profile) if release else snapshot.profile
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise BaselineError(f"{name!r}: a baseline's name is letters, digits, '.', '_' and '-'")
+        raise BaselineError(f"{name!r}: a baseline's name is of a-z, A-Z, 0-9, '.', '_' and '-'")
     measured = _measured(snapshot, allow_incomplete=allow_incomplete)
     file = baseline_file(folder, snapshot.device, name)
     before = read_snapshot(file) if is_file(file) else None

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from invbench.metrics.lpips import Lpips, load_lpips
 from invbench.metrics.psnr import psnr
 from invbench.metrics.ssim import ssim
+from invbench.metrics.weights import LPIPS_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
-__all__ = ["Lpips", "Metric", "load_lpips", "psnr", "ssim", "validity_metrics"]
+__all__ = ["LPIPS_NAMES", "Lpips", "Metric", "load_lpips", "psnr", "ssim", "validity_metrics"]
 
 
 @dataclass(frozen=True, kw_only=True)

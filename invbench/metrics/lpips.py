@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from invbench.errors import InvalidImagesError
+from invbench.errors import CorruptCheckpointError, InvalidImagesError
 from invbench.images import to_signed
 from invbench.metrics.pairs import check_pair, score_each_observation
 from invbench.metrics.weights import TRUNKS, VERSION, Net, empty_model, fill, load_trunk
@@ -188,8 +188,8 @@ def load_lpips(
     Raises:
         UnknownNameError: for another trunk.
         MissingDataError: if ``weights`` names no file.
-        CorruptCheckpointError: if the weights cannot be read, are not finite, or the file in
-            torch's cache is not the one that its name promises.
+        CorruptCheckpointError: if the weights cannot be read, are not finite or give no finite
+            distance, or the file in torch's cache is not the one that its name promises.
         ForeignCheckpointError: if the weights are of another network.
 
     Example:
@@ -200,7 +200,7 @@ def load_lpips(
     model = empty_model(net)
     fill(model, net, found.state)
     model.net.to(memory_format=torch.channels_last)
-    return Lpips(
+    lpips = Lpips(
         name=found.score,
         net=net,
         version=VERSION,
@@ -208,3 +208,16 @@ def load_lpips(
         reason=found.reason,
         model=model.to(device),
     )
+    if weights and not _of_ramps(lpips).isfinite():
+        raise CorruptCheckpointError(
+            f"{weights}: its numbers are so large that no distance is finite; get the file again"
+        )
+    return lpips
+
+
+def _of_ramps(lpips: Lpips) -> Tensor:
+    """Return the distance of two images that are as different as can be, and flat nowhere."""
+    side = TRUNKS[lpips.net].smallest_side
+    ramp = torch.linspace(0, 1, side * side, dtype=torch.float32, device="cpu")
+    image = ramp.reshape(side, side).expand(3, side, side)
+    return lpips(image.flip(1, 2)[None], image)[0]

@@ -101,6 +101,13 @@ class TrunkWeights:
         return tensor_digest(self.state)
 
 
+LPIPS_NAMES = (
+    *(trunk.score for trunk in TRUNKS.values()),
+    *("lpips_squeeze_fp16", "lpips_custom", "lpips_random"),
+)
+"""Every name that a score may have, by the weights that it was made with."""
+
+
 def load_trunk(net: str, path: Path | None = None, *, offline: bool) -> TrunkWeights:
     """Read a trunk's weights from ``path``, or else from where `load_lpips` says.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
 import zipfile
+from os import SEEK_CUR
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings
@@ -12,13 +14,26 @@ import safetensors.torch
 import torch
 
 from invbench.errors import CorruptCheckpointError, InvbenchError
-from invbench.files import ARCHIVE_ERRORS, PORTION, read_bytes, read_npz, require_regular
+from invbench.files import (
+    ARCHIVE_ERRORS,
+    PORTION,
+    named_once,
+    read_bytes,
+    read_npz,
+    require_regular,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import IO
 
     from torch import Tensor
+
+GROWING = {"builtins bytearray", "__builtin__ bytearray", "_codecs encode"}
+"""What torch does call for a file, though a few bytes can ask it for any amount of memory."""
+
+LEGACY_PICKLES = 5  # that precede the numbers in a file of ``torch.save`` before torch 1.6
 
 
 class UnsafeCheckpointError(InvbenchError, ValueError):
@@ -58,7 +73,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def require_weights(tensors: Mapping[str, Tensor], origin: object) -> None:
-    """Refuse tensors that cannot be weights, though they have the shape.
+    """Refuse tensors that cannot be weights, though they may have the shape.
 
     Args:
         tensors: by name.
@@ -66,7 +81,8 @@ def require_weights(tensors: Mapping[str, Tensor], origin: object) -> None:
 
     Raises:
         CorruptCheckpointError: for what is sparse, nested, quantized, complex or without values;
-            for a tensor that repeats fewer numbers than it has, and for numbers not finite.
+            for a tensor that repeats fewer numbers than it has, for numbers that torch cannot
+            compute with, and for numbers not finite.
     """
     for name, tensor in tensors.items():
         kinds = {
@@ -80,16 +96,33 @@ def require_weights(tensors: Mapping[str, Tensor], origin: object) -> None:
             raise CorruptCheckpointError(f"{origin}: {name} is {kind}; save plain numbers")
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise CorruptCheckpointError(f"{origin}: {name} repeats numbers; save a copy of it")
-        if not torch.isfinite(tensor).all():
+        if not _is_finite(tensor, f"{origin}: {name}"):
             raise CorruptCheckpointError(f"{origin}: {name} is not finite; training had diverged")
+
+
+def _is_finite(tensor: Tensor, what: str) -> bool:
+    try:
+        used = tensor.float() if tensor.dtype == torch.float64 else tensor
+        return bool(torch.isfinite(used).all())
+    except RuntimeError as error:  # of a type that is only stored, or too many dimensions
+        raise CorruptCheckpointError(
+            f"{what} cannot be computed with ({error}); save plain float32"
+        ) from error
 
 
 def _read_saved(path: Path) -> Any:
     """Read what ``torch.save`` wrote."""
     if zipfile.is_zipfile(path):
         _check_archive(path)
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PK\x03\x04":  # by which torch knows an archive
+            stream.seek(0)
+            _check_calls(path, stream, LEGACY_PICKLES)
     with catch_warnings(action="ignore"):  # of pickle protocols; what matters is an error
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    if sum(_sizes_of_storages(content).values()) > path.stat().st_size:
+        raise CorruptCheckpointError(f"{path}: asks for tensors of more bytes than it has itself")
+    return content
 
 
 def _check_archive(path: Path) -> None:
@@ -101,23 +134,66 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise CorruptCheckpointError(f"{path}: is compressed, as torch.save does not")
-            for name in archive.namelist():
+            for name in named_once(archive):
                 with archive.open(name) as stream:
                     while stream.read(PORTION):
                         pass
+                if name.casefold().endswith("data.pkl"):
+                    with archive.open(name) as stream:
+                        _check_calls(path, stream, 1)
     except ARCHIVE_ERRORS as error:
         if isinstance(error, InvbenchError):
             raise
         raise CorruptCheckpointError(f"{path}: damaged ({error})") from error
 
 
+def _check_calls(path: Path, stream: IO[bytes], most: int) -> None:
+    """Refuse pickles, as many as there are or ``most``, that have `GROWING` called."""
+    try:
+        while most and stream.read(1):
+            most -= 1
+            stream.seek(-1, SEEK_CUR)
+            for _, argument, _ in pickletools.genops(stream):
+                if isinstance(argument, str) and argument in GROWING:
+                    raise _unsafe(path, argument.replace(" ", "."))
+    except ValueError as error:
+        if isinstance(error, InvbenchError):
+            raise
+        raise CorruptCheckpointError(
+            f"{path}: damaged or not written by torch.save ({error})"
+        ) from error
+
+
+def _sizes_of_storages(content: Any) -> dict[int, int]:
+    """Return the bytes that tensors in lists and dictionaries hold, by their address."""
+    left, seen, sizes = [content], set[int](), dict[int, int]()
+    while left:
+        item = left.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, torch.Tensor):
+            if item.layout == torch.strided and not (item.is_nested or item.is_meta):
+                storage = item.untyped_storage()
+                sizes[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(item, dict):
+            left += item.values()
+        elif isinstance(item, (list, tuple)):
+            left += item
+    return sizes
+
+
 def _refuse_code(path: Path, error: UnpicklingError) -> None:
     """Name what a file would have to run, if that is why it was not read."""
     if wanted := re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error)):
-        raise UnsafeCheckpointError(
-            f"{path}: holds more than tensors and would have to run {wanted[1]} to be read, "
-            "which is refused. If you trust its origin, take the state dict out yourself, "
-            "where doing so can harm nothing: "
-            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'plain.pt'); "
-            "then use plain.pt"
-        ) from error
+        raise _unsafe(path, wanted[1]) from error
+
+
+def _unsafe(path: Path, wanted: str) -> UnsafeCheckpointError:
+    return UnsafeCheckpointError(
+        f"{path}: holds more than tensors and would have to run {wanted} to be read, "
+        "which is refused. If you trust its origin, take the state dict out yourself, "
+        "where doing so can harm nothing: "
+        "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'plain.pt'); "
+        "then use plain.pt"
+    )

@@ -23,6 +23,7 @@ from invbench.gate import (
     release_name,
 )
 from invbench.machine import describe_environment
+from invbench.suite.columns import check_columns
 from invbench.suite.options import Options
 from invbench.suite.places import baseline_folders, limits_file
 from invbench.suite.remote import check_remote
@@ -37,6 +38,7 @@ def flaws(suite: Suite) -> list[InvbenchError]:
     """Return an error for each option that names nothing, or has no sense; all of them at once."""
     checks: tuple[Callable[[Suite], object], ...] = (
         _check_samples,
+        lambda suite: check_columns(suite.options),
         lambda suite: check_remote(suite.options),
         lambda suite: suite.device,
         lambda suite: suite.own,
@@ -61,6 +63,21 @@ def flaws_of_data(suite: Suite, tasks: Iterable[str]) -> list[InvbenchError]:
         if error := _error_of(_data_of(task), suite):
             found.setdefault((type(error), str(error)), []).append(task)
     return [kind(f"{', '.join(names)}: {text}") for (kind, text), names in found.items()]
+
+
+def flaws_of_arguments(arguments: Iterable[str]) -> list[InvbenchError]:
+    """Return an error for each argument that cannot be handed to other processes as text.
+
+    Under a locale without them, Python keeps the bytes of characters as lone surrogates.
+    """
+    return [
+        InvalidOptionError(
+            f"{argument}: -n cannot hand this to other processes, as its characters are not those "
+            "of the locale; set PYTHONUTF8=1"
+        )
+        for argument in arguments
+        if any("\ud800" <= character <= "\udfff" for character in argument)
+    ]
 
 
 def check_data(suite: Suite, tasks: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # it becomes part of file names
-NAME_IN_WORDS = "at most 64 letters, digits, '.', '_' and '-' that begins with a letter or digit"
+NAME_IN_WORDS = "at most 64 of a-z, A-Z, 0-9, '.', '_' and '-' that begins with a letter or digit"
 
 
 def is_name(text: str) -> bool:

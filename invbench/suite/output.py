@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from invbench.errors import InvalidRecordError
 from invbench.escaping import error_text
 from invbench.report import WIDTH, run_table, verdict_lines
+from invbench.suite.columns import chosen_columns
 from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:
     if quiet:
         yield from verdict_lines(records)
     else:
-        columns = [name for name in session.suite.options.columns.split(",") if name]
+        columns = chosen_columns(session.suite.options)
         room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
         yield from run_table(records, columns, width=min(room, WIDTH))
         for record in records:

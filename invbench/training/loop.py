@@ -123,6 +123,8 @@ def train(
     """
     state = _resume(learner, folder, start or Start())
     run = _Run(learner, budget, folder, _clock(device), validations, state)
+    if run.spent >= 1:
+        sys.stderr.write(f"{folder.name}: nothing is left of its budget; give more to train on\n")
     next_save = time.monotonic() + min(first_save_seconds, save_every_seconds)
     while run.spent < 1:
         if run.step() and validate and run.validation_is_due():

@@ -128,7 +128,8 @@ def risk_curve(needed_factors: ArrayLike, *, scaling: str) -> RiskCurve:
         >>> curve.losses(1.0), curve.smallest_factor(0.25)
         (array([0.5, 0. ]), 0.5)
     """
-    factors = np.asarray(needed_factors, dtype=np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which no factor covers
+        factors = np.asarray(needed_factors, dtype=np.float32)
     if factors.ndim < 2 or factors.size == 0:
         raise InvalidLossesError(f"needed factors: shape {factors.shape}; expected [N, ...]")
     if not factors.min() >= 0:

@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.evaluation import Question, score_samples
     from invbench.models import Case
     from invbench.runs import RunStore
+    from invbench.suite.columns import check_columns, chosen_columns
     from invbench.suite.description import default_results, describe
     from invbench.suite.loading import load_metrics
     from invbench.suite.names import check_model_folders
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.suite.resolve import Suite
 
     options = read_options(arguments)
+    check_columns(options)
     suite = Suite(options)
     models = find_samples(arguments.folder)
     check_model_folders(arguments.folder, models)
@@ -85,7 +87,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             store.write_pictures(evaluation.record.case_id, evaluation.pictures)
             store.write_case(evaluation.record, evaluation.scores)
             records.append(evaluation.record)
-    for line in lines(records, [name for name in options.columns.split(",") if name]):
+    for line in lines(records, chosen_columns(options)):
         say(line)
     say(f"records: {store.folder}")
     if not any(record.validity for record in records):

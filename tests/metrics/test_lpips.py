@@ -390,6 +390,12 @@ class TestWeights:
         with pytest.raises(ForeignCheckpointError, match="dictionary of tensors"):
             load_lpips(weights=tmp_path / "trunk.pth")
 
+    def test_weights_that_give_no_finite_distance_are_refused(self, tmp_path, torchvision_state):
+        large = {name: value * 1e36 for name, value in torchvision_state.items()}
+        torch.save(large, tmp_path / "large.pth")
+        with pytest.raises(CorruptCheckpointError, match="no distance is finite"):
+            load_lpips(net="squeeze", weights=tmp_path / "large.pth")
+
     def test_weights_that_are_not_finite_are_refused(self, tmp_path, torchvision_state):
         torchvision_state["features.0.bias"] = torch.full((64,), torch.nan)
         save_file(torchvision_state, tmp_path / "trunk.safetensors")

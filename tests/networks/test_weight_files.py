@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
+import resource
 import zipfile
 
 import numpy as np
@@ -11,7 +13,11 @@ import pytest
 import torch
 
 from invbench.errors import CorruptCheckpointError, MissingDataError
-from invbench.networks.weight_files import read_tensors, require_weights
+from invbench.networks.weight_files import (
+    UnsafeCheckpointError,
+    read_tensors,
+    require_weights,
+)
 
 
 def saved(path, content):
@@ -77,8 +83,14 @@ def test_an_array_that_says_it_is_huge_is_refused(tmp_path):
         (lambda: torch.zeros(3, dtype=torch.complex64), "complex"),
         (lambda: torch.zeros(1).expand(3_000_000_000), "repeats numbers"),
         (lambda: torch.tensor([1.0, torch.nan]), "not finite"),
+        (lambda: torch.tensor([1e39], dtype=torch.float64), "not finite"),
+        (lambda: torch.zeros(2).to(torch.float8_e4m3fn), "cannot be computed with"),
+        (lambda: torch.zeros([1] * 65), "cannot be computed with"),
     ],
-    ids=["sparse", "rows", "meta", "quantized", "complex", "expanded", "nan"],
+    ids=[
+        *("sparse", "rows", "meta", "quantized", "complex", "expanded", "nan"),
+        *("beyond float32", "float8", "many dimensions"),
+    ],
 )
 def test_what_cannot_be_weights_is_named(make, said):
     with pytest.raises(CorruptCheckpointError, match=f"file: b is {said}|file: b {said}"):
@@ -88,3 +100,68 @@ def test_what_cannot_be_weights_is_named(make, said):
 def test_views_of_one_tensor_are_weights():
     whole = torch.arange(12.0).reshape(3, 4)
     require_weights({"a": whole[1:], "b": whole.T, "c": torch.zeros(0)}, "file")
+
+
+class Asks:
+    """A pickle that has something called with some arguments."""
+
+    def __init__(self, call, *arguments):
+        self.reduced = call, arguments
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def hexed(times):
+    """Return what doubles some bytes so often."""
+    found = Asks(codecs.encode, "a", "utf8")
+    for _ in range(times):
+        found = Asks(codecs.encode, found, "hex")
+    return found
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: Asks(bytearray, 1 << 30), UnsafeCheckpointError),
+        (lambda: hexed(30), UnsafeCheckpointError),
+        (lambda: Asks(torch.FloatTensor, 1 << 28), CorruptCheckpointError),
+        (lambda: [Asks(torch.FloatTensor, 1 << 10) for _ in range(10)], CorruptCheckpointError),
+    ],
+    ids=["zeros", "codecs", "tensor", "tensors"],
+)
+def test_a_small_file_gets_no_large_memory(tmp_path, make, kind, zipped):
+    path = tmp_path / "a.pt"
+    torch.save({"w": make()}, path, _use_new_zipfile_serialization=zipped)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(kind, match=r"bytearray|encode|more bytes than it has"):
+        read_tensors(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 17  # kilobytes
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("other", ["a/data.pkl", "a/DATA.PKL"])
+def test_one_name_twice_is_refused(tmp_path, other):
+    path = saved(tmp_path / "a.pt", {"w": torch.zeros(3)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(other, archive.read("a/data.pkl"))
+    with pytest.raises(CorruptCheckpointError, match="two of its members have one name"):
+        read_tensors(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_one_array_twice_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", w=np.zeros(3))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("w.npy", archive.read("w.npy"))
+    with pytest.raises(CorruptCheckpointError, match="two of its members have one name"):
+        read_tensors(tmp_path / "a.npz")
+
+
+def test_tensors_that_share_numbers_are_counted_once(tmp_path):
+    whole = torch.arange(1 << 16, dtype=torch.float32)
+    content = {"parts": [whole[i:] for i in range(9)], "sparse": torch.eye(3).to_sparse()}
+    for zipped in (True, False):
+        torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+        assert torch.equal(read_tensors(tmp_path / "a.pt")["parts"][0], whole)

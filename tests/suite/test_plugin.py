@@ -208,6 +208,7 @@ def test_missing_weights_skip_and_are_recorded_or_fail_where_required(tmp_path):
         ("--invbench-images=82", "sr16: 82 images asked for; the embedded photographs give 81"),
         ("--invbench-lpips-weights=nothing.pth", "nothing.pth: no such file of LPIPS weights"),
         ("--invbench-baseline=nothing", "nothing: no such file, run or baseline of cpu"),
+        ("--invbench-columns=psnr,fid", "unknown --invbench-columns 'fid'; known: chi_squared, "),
     ],
     ids=lambda text: text[11:40] if text.startswith("--") else "",
 )
@@ -254,3 +255,13 @@ def test_photographs_of_tasks_that_are_not_selected_may_be_too_small(tmp_path):
     arguments = (f"--invbench-data={tmp_path / 'photos'}", "-k", "mine-colorization", *SMALL)
     done = suite(tmp_path / "run", *arguments, "--invbench-sampler=mine=samplers:blurry")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_cannot_be_handed_to_workers_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    monkeypatch.setenv("LC_ALL", "C")
+    done = suite(tmp_path / "r\u00e9", "-k", "chimle-sr16", "-n", "1")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "-n cannot hand this to other processes" in done.stderr
+    assert "set PYTHONUTF8=1" in done.stderr

@@ -110,10 +110,12 @@ def test_steps_after_the_last_save_are_taken_again_and_logged_once(tmp_path):
     assert steps == sorted(set(steps))
 
 
-def test_a_finished_run_is_not_run_again(tmp_path):
-    train(Toy(), Budget(steps=10), folder=tmp_path)
+def test_a_finished_run_is_not_run_again_and_says_so(tmp_path, capsys):
+    train(Toy(), Budget(steps=10), folder=tmp_path / "run")
+    assert "nothing is left" not in capsys.readouterr().err
     again = Toy(die_at=10)
-    assert train(again, Budget(steps=10), folder=tmp_path).steps == 10
+    assert train(again, Budget(steps=10), folder=tmp_path / "run").steps == 10
+    assert "run: nothing is left of its budget; give more" in capsys.readouterr().err
 
 
 def test_a_larger_budget_continues_and_counts_anew(tmp_path):

@@ -42,6 +42,13 @@ def test_an_error_that_is_nearly_certain_asks_for_the_smallest_score(error):
     assert image.lambda_hat == np.float32(0.1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_factors_beyond_float32_are_infinite():
+    curve = risk_curve([[1e39, 0.1], [1e300, 0.1]], scaling="additive")
+    assert calibrate(curve, method="uncertified", alpha=0.5).lambda_hat == np.float32(0.1)
+    assert calibrate(curve, method="uncertified", alpha=0.4).lambda_hat == np.inf
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("level", [1e-12, 1e-6, 1 - 1e-6, 1 - 1e-12])
 def test_levels_near_their_ends_give_a_factor_or_infinity(method, level):
