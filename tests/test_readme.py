@@ -49,7 +49,8 @@ def shortened(command, place):
         results = f"--invbench-results={place / 'results'}"
         return [installed("pytest"), *benchmarks, *SHORT, results]
     steps = ["1" if a.isdigit() and a == "4000" else a for a in arguments]
-    return [installed(name), *steps]
+    few = [option.replace("--invbench-", "--") for option in SHORT] if steps[0] == "run" else ()
+    return [installed(name), *steps, *few]
 
 
 def run(command, place):
@@ -64,7 +65,7 @@ def run(command, place):
     )
 
 
-LATER = ("python3 -m venv", "invbench score")
+LATER = ("python3 -m venv", "invbench score", "invbench run", "invbench report")
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith(LATER)])
@@ -78,6 +79,16 @@ def test_the_first_two_commands_set_up_and_run():
     setup = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/pytest"
     assert main_job == f"{setup} benchmarks/ -k chimle"
     assert tests == setup
+
+
+def test_a_model_of_ones_own_is_measured_and_becomes_a_page(place):
+    for word in ("run", "report"):
+        (command,) = (c for c in COMMANDS if c.startswith(f"invbench {word} "))
+        done = run(command, place)
+        assert done.returncode == 0, done.stdout + done.stderr
+    page = (place / "report.html").read_text()
+    assert 'id="case-mine-colorization"' in page
+    assert 'id="case-reference-sr16"' in page
 
 
 def test_samples_that_are_scored_are_those_of_the_photographs_that_were_observed(place):

@@ -41,6 +41,11 @@ if TYPE_CHECKING:
     from invbench.runs import Picture
     from invbench.uncertainty import Rule
 
+NO_REFERENCE = (
+    "no reference sampler for this operator, or none in time; a linear function of unknown "
+    "structure has one up to 4096 measurements"
+)
+
 
 class Measure(Protocol):
     """A clock that times a function in rounds: `machine.measure` or ``benchmark.pedantic``."""

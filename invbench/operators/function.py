@@ -58,17 +58,17 @@ class LinearFunction:
             raise InvalidImagesError(
                 f"the function maps {tuple(one.shape)} to {found}; return [N, c, h, w]"
             )
-        if not torch.equal(seen, self.function(one)):
+        if not torch.allclose(seen, self.function(one), rtol=0, atol=0, equal_nan=True):
             raise InvalidImagesError(
                 "the function gives the same image another observation at every call; draw what is "
                 "random, as a mask, once and outside of it"
             )
         alone = torch.cat([seen, self.function(other)])
         apart = (self.function(torch.cat([one, other])) - alone).abs().max()
-        if not apart <= LINEAR_WITHIN * alone.abs().max():
+        if apart > LINEAR_WITHIN * alone.abs().max():
             raise InvalidImagesError(
-                "the function sees an image otherwise in a batch than alone; what differs by image, "
-                "as a mask, needs an operator with `at`, see docs/tasks.md"
+                "the function sees an image otherwise in a batch than alone; what differs by "
+                "image, as a mask, needs an operator with `at`, see docs/tasks.md"
             )
         both = self.function(one + 2 * other)
         error = (both - seen - 2 * self.function(other)).abs().max() / both.abs().max()

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from invbench.escaping import plain
 
@@ -107,6 +107,7 @@ def speed_chart(points: Sequence[tuple[str, float, float]], task: str) -> Chart:
         speeds, values = [point[1] for point in points], [point[2] for point in points]
         axes.scatter(speeds, values, color=ACCENT, s=22)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")  # not as powers of ten
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.25, y=0.12)

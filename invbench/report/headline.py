@@ -42,12 +42,15 @@ def headline(
 
 def _valid(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
     limited = [record for record in records if record.checks]
+    noisy = [record for record in records if record.noise_fit]
+    fitting = sum(r.noise_fit.verdict == "fits" for r in records if r.noise_fit)
     broken = [r.case_id for r in limited if not all(check.passed for check in r.checks)]
     kept = f"{len(limited) - len(broken)} of {len(limited)} cases keep their limits"
     said = [kept] if limited else []
     said += [f"broken by {_named(broken)}"] if broken else []
+    said += [f"{fitting} of {len(noisy)} fit the noise of their observations"] if noisy else []
     if without := len(records) - len(limited):
-        said.append(f"{without} without limits" if limited else "no case has limits")
+        said.append(f"{without} without limits" if limited or noisy else "no case has limits")
     if said:
         yield "Valid?", "; ".join(said).capitalize() + "."
 
@@ -104,9 +107,11 @@ def _fast(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
 
 def _against(gate: GateReport | None) -> Iterator[tuple[str, str]]:
     if gate:
-        faster = [s.case for s in gate.speeds if s.verdict == "faster"]
-        speed = f"; faster: {_named(faster)}" if faster else ""
-        yield "Worse than the baseline?", f"{outcome(gate)}{speed}."
+        said = [outcome(gate)]
+        said += [f"not in the baseline: {_named(gate.new_cases)}"] if gate.new_cases else []
+        faster = [speed.case for speed in gate.speeds if speed.verdict == "faster"]
+        said += [f"faster: {_named(faster)}"] if faster else []
+        yield "Worse than the baseline?", f"{'; '.join(said)}."
 
 
 def _rate(speed: float) -> str:

@@ -30,6 +30,14 @@ LEGEND = {
 
 MORE = {
     "(paper)": "the study's own value, from its Table 1, of other weights and images",
+    "target psnr, target lpips": "samples against the target, mean over samples, then images",
+    "chi-squared, noise": "squared distance from a noisy observation in units of the noise, 1 for "
+    "exact samples, and whether it fits the noise, lies below it (noise is reproduced) or above",
+    "declared": "the limits file says that the case is known to be so",
+    "worse by, mde, tolerated": "of the gate: the change in the direction of a loss, the smallest "
+    "loss that so many photographs show four times in five, and what is let pass",
+    "p flips, p boot": "of the gate: adjusted p-values by flips of photographs' signs and by "
+    "drawing photographs anew; a loss is shown where both are small",
     "winkler": "interval score: width, and 20 times the distance by which a target lies outside; "
     "lower is better",
     "error of the mean": "PSNR of the mean of an image's samples against the target, in dB",

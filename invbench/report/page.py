@@ -125,11 +125,14 @@ def _gate(report: GateReport) -> GateSection:
 
 def _machines(store: RunStore, records: Sequence[CaseRecord], baseline: Snapshot | None) -> Rows:
     speeds: dict[str, dict[str, float]] = {}
+    known = {record.case_id for record in records}
     timing = store.read_timing()
     others: list[Mapping[str, Timing | TimingCase]] = [timing.cases] if timing else []
     others += [baseline.timings] if baseline else []
     for cases in reversed(others):
         for case, one in cases.items():
+            if records and case not in known:
+                continue  # of the baseline's, only what is also this run's
             medians = [one.samples_per_round / statistics.median(rounds) for rounds in one.seconds]
             speed = statistics.median(medians)
             speeds.setdefault(case, {})[one.environment_key] = speed

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3}
 """The scores that the study reports, with the digits that they are shown with."""
 
+REFERENCE = "reference"
+
 PUBLISHED = "ddrm-published"
 """DDRM's name in a run in which it inverts the published operators, as the study's has to."""
 
 MARKS = "Best in bold, second underlined."
-TIES = "\N{ALMOST EQUAL TO}: not shown to be worse than the best."
+TIES = "\N{ALMOST EQUAL TO}: not shown to be worse than the best; few photographs show little."
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class ScoreTable:
     rows: tuple[tuple[Cell, ...], ...]
 
     @property
+    def beside_paper(self) -> bool:
+        """Tell whether the study's values stand in the table."""
+        return any(heading.endswith("(paper)") for heading in self.headings)
+
+    @property
     def key(self) -> str:
         """What the marks mean."""
         ties = any(cell.tied for row in self.rows for cell in row)
@@ -69,8 +76,9 @@ def score_table(
 ) -> ScoreTable:
     """Lay out our scores, and beside each the study's where it has the task.
 
-    Models that the study does not have stand below its own. LPIPS has the name that it was scored
-    under; one of random weights is shown, and has no place.
+    Models that the study does not have stand below its own, and the reference below all. LPIPS has
+    the name that it was scored under; one of random weights is shown, and has no place. With noise,
+    chi-squared takes the place of the scores.
 
     Args:
         records: of one run, by case id.
@@ -93,18 +101,19 @@ def score_table(
         if ranking.task == task
     }
     columns: dict[str, list[Cell]] = {"model": [Cell(model) for model in models]}
-    for score, digits in DIGITS.items():
-        heading = lpips_of_task if score == "lpips" else score
-        ours = {model: our_score(record, score) for model, record in found.items()}
-        cells = _placed(ours, digits, more=score != "lpips", tied=tiers.get(score, frozenset()))
-        columns[heading] = cells if heading != RANDOM_LPIPS else [Cell(cell.text) for cell in cells]
-        if theirs:
-            values = {model: _paper_value(theirs, model, task, score) for model in models}
-            placed = _placed(values, digits, more=score != "lpips")
-            columns[f"{score} (paper)"] = [
-                replace(cell, text="absent") if cell.text == "-" and _known(theirs, model) else cell
-                for model, cell in zip(models, placed, strict=True)
-            ]
+    if any(record.noise_fit for record in measured.values()):
+        columns |= _noise_columns(found)
+    else:
+        for score, digits in DIGITS.items():
+            heading = lpips_of_task if score == "lpips" else score
+            ours = {model: our_score(record, score) for model, record in found.items()}
+            tied = tiers.get(score, frozenset())
+            cells = _placed(ours, digits, more=score != "lpips", tied=tied)
+            random = heading == RANDOM_LPIPS
+            columns[heading] = [Cell(cell.text) for cell in cells] if random else cells
+            if theirs:
+                columns[f"{score} (paper)"] = _paper_cells(theirs, models, task, score)
+    columns |= _target_columns(found, lpips_of_task)
     skill = {
         model: record.skill["crps"].value if record and "crps" in record.skill else None
         for model, record in found.items()
@@ -122,14 +131,15 @@ def score_table(
 def other_models(
     measured: Mapping[str, CaseRecord], paper: PaperTable | None, task: str
 ) -> list[str]:
-    """Return the models of a task that the study does not have, but for the reference."""
+    """Return the models of a task that the study does not have, the reference as the last."""
     published = [PUBLISHED] if f"{PUBLISHED}-{task}" in measured else []
-    known = (*(paper.models if paper else ()), PUBLISHED, "reference")
+    known = (*(paper.models if paper else ()), PUBLISHED, REFERENCE)
     names = {
         case: record.identity.get("model", {}).get("name") for case, record in measured.items()
     }
     others = [name for case, name in names.items() if case == f"{name}-{task}"]
-    return published + [name for name in others if name not in known]
+    reference = [REFERENCE] if f"{REFERENCE}-{task}" in measured else []
+    return [*published, *(name for name in others if name not in known), *reference]
 
 
 def lpips_heading(measured: Mapping[str, CaseRecord]) -> str:
@@ -163,6 +173,39 @@ def _placed(
         place = "" if value is None else places.get(value, "")
         cells.append(Cell(number(value, digits), place, place != "best" and model in tied))
     return cells
+
+
+def _noise_columns(found: Mapping[str, CaseRecord | None]) -> dict[str, list[Cell]]:
+    fits = [record.noise_fit if record else None for record in found.values()]
+    return {
+        "chi-squared": [Cell(number(fit.value if fit else None, 3)) for fit in fits],
+        "noise": [Cell(fit.verdict if fit else "-") for fit in fits],
+    }
+
+
+def _target_columns(found: Mapping[str, CaseRecord | None], lpips: str) -> dict[str, list[Cell]]:
+    """Return the scores of single samples against the target, as far as there are any."""
+    columns = {}
+    for score, digits in (("psnr", 2), (lpips, 3)):
+        values = {
+            model: record.target[score].mean if record and score in record.target else None
+            for model, record in found.items()
+        }
+        if any(value is not None for value in values.values()):
+            cells = _placed(values, digits, more=score == "psnr")
+            random = score == RANDOM_LPIPS
+            columns[f"target {score}"] = [Cell(c.text) for c in cells] if random else cells
+    return columns
+
+
+def _paper_cells(paper: PaperTable, models: Sequence[str], task: str, score: str) -> list[Cell]:
+    values = {model: _paper_value(paper, model, task, score) for model in models}
+    return [
+        replace(cell, text="absent") if cell.text == "-" and _known(paper, model) else cell
+        for model, cell in zip(
+            models, _placed(values, DIGITS[score], more=score != "lpips"), strict=True
+        )
+    ]
 
 
 def _paper_value(paper: PaperTable, model: str, task: str, score: str) -> float | None:

@@ -127,7 +127,7 @@ def _measured(suite: Suite, order: Order) -> Answer:
         ended = Evaluation(experiment.error_record(error), {})
         return replace(answer, evaluation=ended, failure=Failure.of(error))
     if suite.device.type == "cpu":
-        unmeasured = {"throughput": SHARED_MACHINE}
+        unmeasured = {**evaluation.record.not_measured, "throughput": SHARED_MACHINE}
         record = replace(evaluation.record, throughput=None, not_measured=unmeasured)
         evaluation = replace(evaluation, record=record)
     return replace(answer, evaluation=evaluation)

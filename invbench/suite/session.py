@@ -183,7 +183,8 @@ class Session:
         """Hold what was measured against its limits, and keep it."""
         record = self._judge(evaluation.record, case)
         if self.suite.worker is not None:
-            record = replace(record, throughput=None, not_measured=record.not_measured | {"throughput": SHARED_MACHINE})
+            unmeasured = {**record.not_measured, "throughput": SHARED_MACHINE}
+            record = replace(record, throughput=None, not_measured=unmeasured)
         self.check_folder()
         self.store.write_pictures(case.id, evaluation.pictures)
         self.store.write_case(record, evaluation.scores)

@@ -85,8 +85,9 @@ class _Report:
         if self.baseline is None:
             return None
         candidate = read_snapshot(self.store.folder)
-        speeds = compare_timings(self.baseline, candidate)
-        return compare(self.baseline, candidate, allow_missing=True, speeds=speeds)
+        cases = list(candidate.cases)  # what else the baseline has is not this run's concern
+        speeds = compare_timings(self.baseline, candidate, cases=cases)
+        return compare(self.baseline, candidate, cases=cases, speeds=speeds)
 
 
 def _html(report: _Report) -> str:

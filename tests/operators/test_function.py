@@ -73,8 +73,13 @@ def test_the_adjoint_needs_no_gradients_and_has_them(gradients):
         (lambda images: images[0], "return \\[N, c, h, w\\]"),
         (lambda images: images.numpy(), "to ndarray; return"),
         (lambda images: images * float("nan"), "not linear"),
+        (lambda images: images * torch.rand(()), "draw what is random, as a mask, once"),
+        (
+            lambda images: images * torch.arange(1.0, 1 + len(images)).view(-1, 1, 1, 1),
+            "in a batch",
+        ),
     ],
-    ids=["clamps", "offset", "square", "mean", "no batch", "numpy", "nan"],
+    ids=[*("clamps", "offset", "square", "mean", "no batch", "numpy", "nan"), "random", "by row"],
 )
 def test_what_is_no_linear_function_of_images_is_refused(function, message):
     with pytest.raises(InvalidImagesError, match=message):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from run_records import case_record
 
 from invbench.report.headline import headline
-from invbench.runs import Breach, CalibrationVerdict, Check, SkillRecord
+from invbench.runs import Breach, CalibrationVerdict, Check, NoiseFitRecord, SkillRecord
 
 
 def check(*, passed):
@@ -54,3 +54,21 @@ def test_what_was_not_measured_is_not_asked():
     bare = case_record(checks=(), skill={}, throughput=None)
     assert dict(headline([bare])) == {"Valid?": "No case has limits."}
     assert headline([case_record(status="skipped", validity={})]) == []
+
+
+def test_with_noise_what_is_valid_fits_it():
+    def noisy(name, verdict):
+        fit = NoiseFitRecord(
+            value=1.0,
+            low=None,
+            high=None,
+            band=(0.9, 1.1),
+            verdict=verdict,
+            n_measurements=9,
+            per_image=(1.0,),
+        )
+        return case_record(name, checks=(), noise_fit=fit)
+
+    records = [noisy("a-blur", "fits"), noisy("b-blur", "above"), noisy("c-blur", "below")]
+    answers = dict(headline(records))
+    assert answers["Valid?"] == "1 of 3 fit the noise of their observations; 3 without limits."

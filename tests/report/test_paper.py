@@ -98,7 +98,10 @@ class TestReport:
         )
         lines = paper_report(records, table_of(a=21.5))
         rows = [line.strip("| ").split(" | ")[:3] for line in lines if line.startswith("| ")]
-        assert rows[2:] == [["a", "<ins>20.00</ins>", "21.50"], ["mine", "**25.00**", "-"]]
+        assert rows[2:] == [
+            *(["a", "20.00", "21.50"], ["mine", "<ins>25.00</ins>", "-"]),
+            ["reference", "**40.00**", "-"],
+        ]
         assert "- psnr: not enough: 1 of 4 models have both" in lines
 
     @pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "lpips_squeeze_fp16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from gate_records import metric
@@ -12,6 +13,7 @@ from invbench.gate.ranking import Ranking
 from invbench.report.latex import latex_report
 from invbench.report.paper import PaperTable
 from invbench.report.score_table import Cell, score_table
+from invbench.runs import NoiseFitRecord
 
 
 def records(**scores):
@@ -74,6 +76,34 @@ def test_random_lpips_has_no_place():
         )
     cells = column(score_table(made, "sr16"), "lpips_random")
     assert set(cells.values()) == {Cell("0.100")}
+
+
+def test_scores_of_the_target_stand_behind_those_of_the_observation():
+    made = records(a=(20.0, 0.3), b=(30.0, 0.1))
+    for name, psnr in (("a-sr16", 18.0), ("b-sr16", 17.0)):
+        target = {"psnr": metric([psnr, psnr], higher_is_better=True)}
+        made[name] = replace(made[name], target=target)
+    table = score_table(made, "sr16")
+    cells = column(table, "target psnr")
+    assert cells == {"a": Cell("18.00", "best"), "b": Cell("17.00", "second")}
+    assert "target lpips" not in table.headings
+
+
+def test_with_noise_chi_squared_takes_the_place_of_scores():
+    fit = NoiseFitRecord(
+        value=1.25,
+        low=None,
+        high=None,
+        band=(0.9, 1.1),
+        verdict="above",
+        n_measurements=9,
+        per_image=(1.25, 1.25),
+    )
+    made = records(a=(20.0, 0.3))
+    made["a-sr16"] = replace(made["a-sr16"], noise_fit=fit)
+    table = score_table(made, "sr16")
+    assert table.headings[:3] == ("model", "chi-squared", "noise")
+    assert table.rows[0][1:3] == (Cell("1.250"), Cell("above"))
 
 
 @pytest.mark.parametrize(("task", "tied"), [("sr16", True), ("sr4", False)])
