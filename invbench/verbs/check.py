@@ -41,16 +41,24 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Check a sampler's or a task's promises one by one; the exit status says whether all hold."""
-    from invbench.errors import InvalidOptionError
+    from invbench.errors import InvalidOptionError, UnknownNameError
+    from invbench.suite import own_samplers
+    from invbench.suite.names import installed
 
     if not (arguments.factory or arguments.task_factory):
         raise InvalidOptionError("give a sampler's factory, or --task-factory")
+    factory = arguments.factory
+    if factory and ":" not in factory and factory not in installed(own_samplers.GROUP):
+        raise UnknownNameError(
+            f"{factory}: give the module and the function in it, as my_sampler:load for load in "
+            "my_sampler.py"
+        )
     options = read_options(arguments)
     found: list[Finding] = []
     for text in arguments.task_factory:
         found += _check_task(_named(text), options)
-    if arguments.factory:
-        found += _check_sampler(_named(arguments.factory), options)
+    if factory:
+        found += _check_sampler(_named(factory), options)
     return ExitCode.FAILED if any(one.verdict == "FAILED" for one in found) else ExitCode.OK
 
 

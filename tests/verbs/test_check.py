@@ -62,7 +62,8 @@ def test_tasks_are_checked_by_factory_and_by_name(capsys):
     [
         ([], "give a sampler's factory, or --task-factory"),
         (["flawed:nothing"], "flawed:nothing: cannot be imported"),
-        (["nothing"], "expected NAME=package.module:factory"),
+        (["nothing"], "nothing: give the module and the function in it, as my_sampler:load"),
+        (["nothing.py"], "as my_sampler:load for load in my_sampler.py"),
         (["flawed:noisy", "--task", "sr5"], "unknown task 'sr5'"),
         (["--task-factory", "sr5"], "unknown task 'sr5'"),
         (["--task-factory", "flawed:nothing"], "flawed:nothing: cannot be imported"),
