@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from invbench.images import from_uint8, to_uint8
 
 if TYPE_CHECKING:
@@ -64,7 +66,11 @@ def diversity(samples: Tensor, target: Tensor) -> float:
     It is 0 for equal samples, and 1 where each pixel is met by some sample. Noise raises it, so it
     says something only beside a score of accuracy.
     """
-    errors = (samples - target).square().double().mean(dim=1)
-    together = float(errors.mean(dim=(1, 2)).min())
-    apart = float(errors.min(dim=0).values.mean())
+    of_samples, nearest = [], None
+    for sample in samples:  # one at a time stays in the caches
+        errors = (sample - target).square_().mean(dim=0)
+        of_samples.append(errors.mean(dtype=torch.float64))
+        nearest = errors if nearest is None else torch.minimum(nearest, errors)
+    assert nearest is not None  # there is a sample
+    together, apart = float(torch.stack(of_samples).min()), float(nearest.mean(dtype=torch.float64))
     return (together - apart) / together if together > 0 else 0.0
