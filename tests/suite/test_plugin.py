@@ -258,6 +258,7 @@ def test_photographs_of_tasks_that_are_not_selected_may_be_too_small(tmp_path):
 
 
 def test_what_cannot_be_handed_to_workers_is_named(tmp_path, monkeypatch):
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
     monkeypatch.setenv("PYTHONUTF8", "0")
     monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
     monkeypatch.setenv("LC_ALL", "C")
