@@ -1,4 +1,4 @@
-"""Our operators and metrics beside those of others, each where it runs best; for `gpu.py`.
+"""Our operators and metrics beside those of others, for `gpu.py` and `cpu.py`.
 
 Pillow works on the CPU, from 8-bit images in memory to 8-bit images in memory; ours have theirs on
 the device. The metrics of all are given float32 images on the device, and no sum is brought back.
@@ -19,6 +19,7 @@ from invbench.images import from_uint8
 from invbench.machine import compare_speed
 from invbench.metrics import load_lpips, psnr, ssim
 from invbench.operators import grayscale, jpeg_roundtrip, resize_bicubic
+from invbench.uncertainty import interval
 
 Pair = tuple[Callable[[], object], Callable[[], object]]
 MOST_LPIPS = 10  # images of its package in a call, which keeps all layers of all of them
@@ -31,7 +32,7 @@ def compare(name: str, *, size: int, samples: int, device: torch.device) -> dict
         ImportError: if the peer is not installed.
     """
     images = np.random.default_rng(0).integers(0, 256, (samples, size, size, 3), np.uint8)
-    reference, ours = PEERS[name](images, device)
+    reference, ours = (PEERS | MORE_PEERS)[name](images, device)
     base, found = compare_speed({"peer": reference, "ours": ours}, reference="peer", rounds=5)
     return {
         "ratio": found.median,
@@ -80,6 +81,35 @@ def kornia_ssim(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return theirs(y, x.expand_as(y), 11).mean((1, 2, 3))
 
 
+def piq_psnr(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    import piq
+
+    return piq.psnr(y, x.expand_as(y), data_range=1.0, reduction="none")
+
+
+def piq_ssim(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    import piq
+
+    plain = {"downsample": False, "reduction": "none"}
+    return piq.ssim(y, x.expand_as(y), data_range=1.0, **plain)
+
+
+def torchvision_gray(images: torch.Tensor) -> torch.Tensor:
+    from torchvision.transforms.v2.functional import rgb_to_grayscale
+
+    return rgb_to_grayscale(images)
+
+
+def torchvision_sixteenth(images: torch.Tensor) -> torch.Tensor:
+    from torchvision.transforms.v2.functional import resize
+
+    return resize(images, [side // 16 for side in images.shape[-2:]], interpolation=3)
+
+
+def numpy_quantiles(samples: np.ndarray) -> np.ndarray:
+    return np.quantile(samples, [0.05, 0.95], axis=0)
+
+
 def package_lpips(device: torch.device) -> Callable[..., torch.Tensor]:
     import lpips
 
@@ -118,6 +148,23 @@ def metrics(
     return pair
 
 
+def tensors(
+    theirs: Callable[[torch.Tensor], object], ours: Callable[[torch.Tensor], object]
+) -> Callable[[np.ndarray, torch.device], Pair]:
+    """Pair two functions of 8-bit tensors on the device."""
+
+    def pair(images: np.ndarray, device: torch.device) -> Pair:
+        given = on_device(images, device)
+        return partial(theirs, given), partial(ours, given)
+
+    return pair
+
+
+def quantiles(images: np.ndarray, device: torch.device) -> Pair:
+    samples = on_device(images, device)
+    return partial(numpy_quantiles, images), partial(interval, samples)
+
+
 def lpips_pair(images: np.ndarray, device: torch.device) -> Pair:
     y = from_uint8(on_device(images[:MOST_LPIPS], device))
     ours = load_lpips(offline=True, device=device)
@@ -137,3 +184,13 @@ PEERS: dict[str, Callable[[np.ndarray, torch.device], Pair]] = {
     "ssim/kornia": metrics(kornia_ssim, partial(ssim, window="gaussian")),
     "lpips/lpips": lpips_pair,
 }
+"""A function of ours and whose it is held against -> what to time."""
+
+MORE_PEERS: dict[str, Callable[[np.ndarray, torch.device], Pair]] = {
+    "bicubic/torchvision": tensors(torchvision_sixteenth, sixteenth),
+    "gray/torchvision": tensors(torchvision_gray, grayscale),
+    "psnr/piq": metrics(piq_psnr, psnr),
+    "ssim/piq": metrics(piq_ssim, partial(ssim, window="gaussian")),
+    "quantiles/numpy": quantiles,
+}
+"""What only a CPU is asked: torchvision's results are not Pillow's, NumPy works nowhere else."""
