@@ -17,7 +17,7 @@ import torch
 from gpu_ratios import MORE_PEERS, PEERS, compare
 
 from invbench.files import atomic_write
-from invbench.machine import device_key
+from invbench.machine import device_key, keep_freed_memory
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- cpu -->", "<!-- /cpu -->"
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every run does; peers gain by it as well
     device = torch.device("cpu")
     names = [f"{name} {version(name)}" for name in PACKAGES]
     images = f"{options.samples} images a call (LPIPS 10 at most)"
