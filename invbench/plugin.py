@@ -14,6 +14,7 @@ import pytest
 from invbench.errors import (
     MISSING_OR_DAMAGED,
     InvalidOptionError,
+    InvalidRecordError,
     InvbenchError,
     MissingCheckpointError,
     StorageError,
@@ -138,9 +139,6 @@ def pytest_runtest_makereport(
     return report
 
 
-MEASURING = "test_pairs.py"  # the file whose tests measure cases; others look at what it left
-
-
 class _Status:
     """Gives a session that failed, or skipped all, for want of something the status of that."""
 
@@ -148,23 +146,19 @@ class _Status:
         self.run = run
         self.failed = 0
         self.lacking = 0
-        self.measured = 0
-        self.skipped = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count what became of tests, those of other processes as well."""
+        """Count failures, those of other processes as well."""
         self.failed += report.failed
         self.lacking += report.failed and getattr(report, "invbench_lacking", False)
-        if report.nodeid.partition("::")[0].endswith(MEASURING):
-            self.measured += report.passed and report.when == "call"
-            self.skipped += report.skipped
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Change the status, which would be that of a check that failed, or of success."""
         failed = session.exitstatus == pytest.ExitCode.TESTS_FAILED
         passed = session.exitstatus == pytest.ExitCode.OK
-        nothing = self.skipped and not self.measured
-        if (failed and self.failed == self.lacking) or (passed and (nothing or _lost(self.run))):
+        if (failed and self.failed == self.lacking) or (
+            passed and (_skipped_all(self.run) or _lost(self.run))
+        ):
             session.exitstatus = ExitCode.MISSING
 
 
@@ -225,6 +219,17 @@ def pytest_terminal_summary(
         terminalreporter.section("invbench")
     for line in closing_lines(session, quiet=quiet):
         terminalreporter.write_line(terminal(line))
+
+
+def _skipped_all(session: Session) -> bool:
+    """Tell whether a run that was begun has nothing but cases without weights."""
+    if not session.claims:
+        return False
+    try:
+        records = [session.store.read_case(name) for name in session.store.case_ids()]
+    except InvalidRecordError:
+        return False
+    return bool(records) and all(record and record.status == "skipped" for record in records)
 
 
 def _lost(session: Session) -> StorageError | None:

@@ -25,6 +25,7 @@ from invbench.evaluation.summary import (
     validity_record,
 )
 from invbench.machine import device_key, measure
+from invbench.models import MOST_MEASUREMENTS
 from invbench.runs import CaseRecord, ThroughputRecord
 from invbench.uncertainty.errors import TooFewSamplesError
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 NO_REFERENCE = (
     "no reference sampler for this operator, or none in time; a linear function of unknown "
-    "structure has one up to 4096 measurements"
+    f"structure has one up to {MOST_MEASUREMENTS} measurements"
 )
 
 

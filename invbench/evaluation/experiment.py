@@ -115,8 +115,8 @@ class Settings:
         device: where the sampler and its observations are.
         dtype: what networks compute in: "float32" or "bfloat16".
         rule: of the interval's quantiles; `linear` is the study's.
-        n_pictures: of how many images, the first, pictures are kept, and of
-            the worst; see `pictures.Gallery`.
+        n_pictures: of how many images, the first, pictures are kept, and of the
+            worst; see `pictures.Gallery`.
     """
 
     n_samples: int

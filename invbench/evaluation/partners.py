@@ -44,8 +44,8 @@ class Question:
         device: where scores are computed.
         rule: how the interval's quantiles are estimated.
         skill: whether to score the reference sampler as well, where there are targets.
-        n_pictures: of how many images of each model, the first, pictures are kept, and of
-            the worst; see `pictures.Gallery`.
+        n_pictures: of how many images of each model, the first, pictures are kept, and of the
+            worst; see `pictures.Gallery`.
     """
 
     task: Task

@@ -123,43 +123,44 @@ def score_image(
     Raises:
         InvalidImagesError: if reobservations do not have the observation's shape.
     """
-    with trusted(samples):
+    given = [images for images in (target, other) if images is not None]
+    with trusted(samples, *given):
         reobservations = operator(samples)
-    if reobservations.shape[1:] != observation.shape:
-        raise InvalidImagesError(
-            f"samples {tuple(samples.shape[1:])} reobserve as {tuple(reobservations.shape[1:])}, "
-            f"the observation is {tuple(observation.shape)}"
+        if reobservations.shape[1:] != observation.shape:
+            raise InvalidImagesError(
+                f"samples {tuple(samples.shape[1:])} reobserve as "
+                f"{tuple(reobservations.shape[1:])}, the observation is {tuple(observation.shape)}"
+            )
+        known = (reobservations, observation) if noise_fit is None else ()  # noise leaves [0, 1]
+        with trusted(*known):
+            found = _validity(reobservations, observation, metrics, noise_fit)
+            if target is not None:
+                found = replace(found, target=against_target(samples, target, metrics))
+            few = samples[:n_samples]
+            if len(few) < 2:
+                return found
+            intervals = interval(few, level=LEVEL, rule=rule)
+            null_space = null_space_width(reobservations[:n_samples], level=LEVEL, rule=rule)
+        found = replace(
+            found,
+            width=float(mean_length(intervals)),
+            null_space_width=float(null_space),
+            duplicate_fraction=float(duplicate_fraction(few)),
         )
-    known = [samples, *(images for images in (target, other) if images is not None)]
-    if noise_fit is None:  # noise leaves [0, 1]
-        known += [reobservations, observation]
-    with trusted(*known):
-        return _score(
-            samples,
-            reobservations,
-            observation,
-            metrics=metrics,
-            target=target,
-            other=other,
-            rule=rule,
-            noise_fit=noise_fit,
-            n_samples=n_samples,
-        )
+        if target is None:
+            return found
+        if other is not None:
+            found = replace(found, tarp=float(tarp_fractions(few, target, other)))
+        return _with_target(found, few, target, intervals)
 
 
-def _score(
-    samples: Tensor,
+def _validity(
     reobservations: Tensor,
     observation: Tensor,
-    *,
     metrics: Sequence[Metric],
-    target: Tensor | None,
-    other: Tensor | None,
-    rule: Rule,
     noise_fit: NoiseFit | None,
-    n_samples: int | None,
 ) -> ImageScores:
-    """Score reobservations with the observation, and samples with the target."""
+    """Hold reobservations against the observation, or against its noise."""
     validity, n_nonfinite = {}, {}
     for metric in metrics if noise_fit is None else (noise_fit.metric(),):
         scores = metric.function(reobservations, observation)
@@ -169,24 +170,7 @@ def _score(
     fit = None
     if noise_fit is not None:
         fit = noise_fit.chi_squared(reobservations, observation).cpu().numpy()
-    found = ImageScores(validity, n_nonfinite, fit)
-    if target is not None:
-        found = replace(found, target=against_target(samples, target, metrics))
-    samples, reobservations = samples[:n_samples], reobservations[:n_samples]
-    if len(samples) < 2:
-        return found
-    intervals = interval(samples, level=LEVEL, rule=rule)
-    found = replace(
-        found,
-        width=float(mean_length(intervals)),
-        null_space_width=float(null_space_width(reobservations, level=LEVEL, rule=rule)),
-        duplicate_fraction=float(duplicate_fraction(samples)),
-    )
-    if target is None:
-        return found
-    if other is not None:
-        found = replace(found, tarp=float(tarp_fractions(samples, target, other)))
-    return _with_target(found, samples, target, intervals)
+    return ImageScores(validity, n_nonfinite, fit)
 
 
 def _with_target(

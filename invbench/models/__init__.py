@@ -18,12 +18,14 @@ from invbench.models.checkpoints import (
     save_checkpoint,
 )
 from invbench.models.method import Method, Sampler
+from invbench.models.noisy_posterior import MOST_MEASUREMENTS
 from invbench.models.reference import REFERENCE, fitted_prior, has_reference, reference_sampler
 from invbench.models.registry import MODELS, get_method, load_factory
 
 __all__ = [
     "CASES",
     "MODELS",
+    "MOST_MEASUREMENTS",
     "REFERENCE",
     "REFERENCES",
     "Case",

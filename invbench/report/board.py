@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invbench.errors import ConflictingRunsError, InvbenchError, MissingDataError
 from invbench.files import atomic_write
@@ -12,6 +12,7 @@ from invbench.gate import rank_run
 from invbench.report.board_history import histories, size
 from invbench.report.board_runs import Refused, read_runs, slug
 from invbench.report.html import html_report, render
+from invbench.report.shared import scope_parts
 from invbench.report.tables import HEADINGS, case_row
 from invbench.runs.plain_json import canonical_json
 
@@ -153,15 +154,10 @@ def _conditions(record: CaseRecord) -> str:
 
 
 def _in_words(record: CaseRecord) -> str:
-    """Say of what and how many images, and of how many samples, a record is."""
-    data: dict[str, Any] = record.identity["task"].get("dataset") or {}
-    images, photographs = len(data.get("image_ids", ())), len(set(data.get("groups", ())))
+    """Say over what a record's numbers are, and what else models must share."""
     sampling = record.identity.get("sampling", {})
-    samples = sampling.get("n_samples")
-    said = [f"{images} images of {photographs} photographs"] if images else []
-    said += [f"{samples} samples of each"] if samples else []
-    said += [f"{name} {sampling[name]}" for name in ("seed", "dtype") if name in sampling]
-    return ", ".join([*said, str(data["name"])] if data.get("name") else said)
+    drawn = (f"{name} {sampling[name]}" for name in ("seed", "dtype") if name in sampling)
+    return ", ".join([*filter(None, scope_parts(record)), *drawn])
 
 
 def _counts(run: BoardRun) -> str:

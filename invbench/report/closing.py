@@ -10,7 +10,7 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from invbench.report.shared import image_ids, shared_tables
+from invbench.report.shared import scope_parts, shared_tables
 from invbench.report.tables import (
     HEADINGS,
     align,
@@ -94,7 +94,7 @@ def scope(records: Sequence[CaseRecord], *, width: int = WIDTH) -> list[str]:
         records: of cases that were measured.
         width: of the lines.
     """
-    own = [_scope(record) for record in records]
+    own = [scope_parts(record) for record in records]
     usual = [Counter(parts).most_common(1)[0][0] for parts in zip(*own, strict=True)]
     others: dict[str, list[CaseRecord]] = {}
     for record, parts in zip(records, own, strict=True):
@@ -178,24 +178,6 @@ def _short_table(full: Sequence[tuple[str, ...]], width: int) -> list[str]:
 
 def _columns(chosen: Mapping[str, Sequence[str]], width: int) -> list[str]:
     return align(list(zip(*chosen.values(), strict=True)), width=width)
-
-
-def _scope(record: CaseRecord) -> tuple[str, str, str]:
-    """Return samples, images and size of a case in words, "" for what is not known."""
-    data = record.identity.get("task", {}).get("dataset") or {}
-    n_samples = record.identity.get("sampling", {}).get("n_samples")
-    n_images = len(image_ids(record)) or next(iter(record.validity.values())).n_images
-    images = _counted(n_images, "image")
-    if data.get("groups"):
-        images += f" of {_counted(len(set(data['groups'])), 'photograph')}"
-    if data.get("name"):
-        images += f" ({data['name']})"
-    size = f"{data['size']} px wide" if data.get("size") else ""
-    return (f"K = {n_samples} samples an image" if n_samples else "", images, size)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _tasks_or_cases(some: Sequence[CaseRecord], records: Sequence[CaseRecord]) -> str:

@@ -9,6 +9,7 @@ from invbench.errors import ConflictingRunsError, MissingDataError
 from invbench.gate import rank_run
 from invbench.report.charts import speed_chart
 from invbench.report.score_table import lpips_heading, score_table
+from invbench.report.shared import scope_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,7 +78,7 @@ def task_sections(
         ]
         yield TaskSection(
             task=task,
-            size=", ".join(sorted({_size(record) for record in cases})),
+            size="; ".join(sorted({", ".join(filter(None, scope_parts(one))) for one in cases})),
             table=table,
             chart=speed_chart(points, task) if len(points) > 1 else None,
             **_uncertainty(cases, album),
@@ -103,14 +104,6 @@ def _uncertainty(records: Sequence[CaseRecord], album: Album) -> dict[str, Any]:
 
 def _model(record: CaseRecord) -> str:
     return record.case_id.removesuffix(f"-{record.identity['task']['name']}")
-
-
-def _size(record: CaseRecord) -> str:
-    """Say over what a record's numbers are means."""
-    data = record.identity["task"].get("dataset") or {}
-    images, photographs = len(data.get("image_ids", ())), len(set(data.get("groups", ())))
-    samples = record.identity.get("sampling", {}).get("n_samples", "?")
-    return f"{images} images of {photographs} photographs, {samples} samples of each"
 
 
 def _rankings(records: Sequence[CaseRecord]) -> list[Ranking]:

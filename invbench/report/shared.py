@@ -54,6 +54,24 @@ def shared_ids(records: Sequence[CaseRecord]) -> list[str]:
     return [name for name in image_ids(records[0]) if all(name in ids for ids in others)]
 
 
+def scope_parts(record: CaseRecord) -> tuple[str, str, str]:
+    """Say of how many samples, images and pixels a record is, "" for what is not known."""
+    data = record.identity.get("task", {}).get("dataset") or {}
+    n_samples = record.identity.get("sampling", {}).get("n_samples")
+    n_images = len(image_ids(record)) or next(iter(record.validity.values())).n_images
+    images = _counted(n_images, "image")
+    if data.get("groups"):
+        images += f" of {_counted(len(set(data['groups'])), 'photograph')}"
+    if data.get("name"):
+        images += f" ({data['name']})"
+    size = f"{data['size']} px wide" if data.get("size") else ""
+    return (f"K = {n_samples} samples an image" if n_samples else "", images, size)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _table(task: str, records: Sequence[CaseRecord]) -> SharedTable:
     shared, columns = shared_ids(records), [dict(_columns(record)) for record in records]
     names = [name for name in columns[0] if all(name in others for others in columns)]

@@ -62,7 +62,7 @@ def test_each_model_stands_by_its_newest_record_of_the_same_conditions(runs):
     }
     (ranking,) = full.rankings
     assert ranking.tiers == (("chimle",), ("cimle",), ("ndm",))
-    assert full.conditions == "9 images of 9 photographs, 20 samples of each, photographs"
+    assert full.conditions == "K = 20 samples an image, 9 images of 9 photographs (photographs)"
     assert [run.slug for _, run in few.latest] == ["few"]  # not against those of 20 samples
     assert (few.rankings, few.unranked) == ((), "one model alone")
 

@@ -61,8 +61,9 @@ def test_has_a_section_with_pictures_for_every_case(run, tmp_path):
         for name in picture.panels
     ]
     assert [alt for alt in shown.images if alt.endswith("-sr16")] == kept
-    assert "Means over 9 images of 9 photographs, 20 samples of each. Scores" in " ".join(
-        shown.words
+    assert (
+        "Means over K = 20 samples an image, 9 images of 9 photographs (photographs). Scores"
+        in " ".join(shown.words)
     )
 
 
