@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import argparse
 import sys
 from contextlib import contextmanager
 from dataclasses import fields
@@ -26,7 +26,7 @@ from invbench.exit_codes import ExitCode
 from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.runs import RunStore
-from invbench.suite import Options, add_options
+from invbench.suite import PREFIX, Options, add_options, under_pytest
 from invbench.suite.checks import flaws, flaws_of_arguments, flaws_of_data
 from invbench.suite.description import default_results
 from invbench.suite.output import choose_display, closing_lines, is_quiet
@@ -40,13 +40,15 @@ if TYPE_CHECKING:
 
     from invbench.evaluation import Subject
 
-PREFIX = "--invbench-"
+COMMAND = f"{PREFIX}command"  # given by `invbench run`, whose options have no prefix
 _SESSION = pytest.StashKey[Session]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of `suite.options.Options`."""
-    add_options(parser.getgroup("invbench").addoption, prefix=PREFIX)
+    group = parser.getgroup("invbench")
+    add_options(group.addoption, prefix=PREFIX)
+    group.addoption(COMMAND, action="store_true", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,7 +85,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         if session.config.stash[_SESSION].remote:
             found += [InvalidOptionError("-n starts processes beside the executor's; choose one")]
         found += flaws_of_arguments(map(str, session.config.invocation_params.args))
-    _refuse(found)
+    _refuse(session.config, found)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -102,7 +104,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep this shard's part of the cases that were selected."""
-    with _usage_errors():
+    with _usage_errors(config):
         shard = config.stash[_SESSION].suite.shard
     selected = _selected(items)
     others = set(selected) - set(shard.select(selected))
@@ -169,7 +171,7 @@ def session(pytestconfig: pytest.Config) -> Session:
 
 
 @pytest.fixture
-def subject(case: Case, session: Session) -> Subject:
+def subject(case: Case, session: Session, pytestconfig: pytest.Config) -> Subject:
     """Build the case's sampler.
 
     Without weights skip, or fail if they are required; skip also what the sampler is not made for.
@@ -178,12 +180,12 @@ def subject(case: Case, session: Session) -> Subject:
         return session.subject(case)
     except UnsupportedProblemError as error:
         session.leave_out(case, "declined", str(error))
-        pytest.skip(terminal(f"declined: {error}"))
+        pytest.skip(_told(pytestconfig, terminal(f"declined: {error}")))
     except MissingCheckpointError as error:
         session.leave_out(case, "skipped", str(error))
         if session.suite.requires(case):
-            pytest.fail(terminal(f"required: {error}"), pytrace=False)
-        pytest.skip(terminal(str(error)))
+            pytest.fail(_told(pytestconfig, terminal(f"required: {error}")), pytrace=False)
+        pytest.skip(_told(pytestconfig, terminal(str(error))))
     except Exception as error:
         session.leave_out(case, "error", f"{type(error).__name__}: {error}")
         raise
@@ -194,7 +196,7 @@ def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
     """Add the facts that a timing depends on; pytest-benchmark warns where two files differ."""
-    with _usage_errors():
+    with _usage_errors(config):
         machine_info["invbench"] = lasting_facts(config.stash[_SESSION].suite.device)
 
 
@@ -208,17 +210,18 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode
 ) -> None:
     """Print the table of all cases of the run."""
-    session = terminalreporter.config.stash[_SESSION]
+    config = terminalreporter.config
+    session = config.stash[_SESSION]
     if lost := _lost(session):
         terminalreporter.write_line(error_text(lost))
         return
     if not session.store.case_ids() or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
-    quiet = is_quiet(terminalreporter.config)
+    quiet = is_quiet(config)
     if not quiet:
         terminalreporter.section("invbench")
     for line in closing_lines(session, quiet=quiet):
-        terminalreporter.write_line(terminal(line))
+        terminalreporter.write_line(_told(config, terminal(line)))
 
 
 def _skipped_all(session: Session) -> bool:
@@ -247,14 +250,14 @@ def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
     if selected:
         session = config.stash[_SESSION]
         cases = [case for case in session.suite.cases if case.id in set(selected)]
-        _refuse(flaws_of_data(session.suite, [case.task for case in cases]))
-        with _usage_errors():
+        _refuse(config, flaws_of_data(session.suite, [case.task for case in cases]))
+        with _usage_errors(config):
             session.begin(sys.argv, selected)
 
 
-def _refuse(found: Sequence[InvbenchError]) -> None:
+def _refuse(config: pytest.Config, found: Sequence[InvbenchError]) -> None:
     if found:
-        raise pytest.UsageError("\n".join(map(_told, found)))
+        raise pytest.UsageError(_told(config, "\n".join(map(error_text, found))))
 
 
 def _selected(items: Sequence[pytest.Item]) -> list[str]:
@@ -270,15 +273,14 @@ def _case_id(item: pytest.Item) -> str | None:
 
 
 @contextmanager
-def _usage_errors() -> Iterator[None]:
+def _usage_errors(config: pytest.Config) -> Iterator[None]:
     """Have pytest report a named error as wrong usage, status 4, before any test runs."""
     try:
         yield
     except InvbenchError as error:
-        raise pytest.UsageError(_told(error)) from error
+        raise pytest.UsageError(_told(config, error_text(error))) from error
 
 
-def _told(error: InvbenchError) -> str:
-    """Return what an error says, with options under the names that they have here."""
-    names = "|".join(option.name.replace("_", "-") for option in fields(Options))
-    return re.sub(rf"(?<![\w-])--(?=(?:{names})(?![\w-]))", PREFIX, error_text(error))
+def _told(config: pytest.Config, message: str) -> str:
+    """Return a message with options under the names that the user gives them by."""
+    return message if config.getoption(COMMAND) else under_pytest(message)

@@ -130,7 +130,7 @@ def to_timing_entry(timing: Timing) -> dict[str, Any]:
 def _read_run(folder: Path) -> Snapshot:
     store = RunStore(folder)
     facts = store.read_run()
-    records = [record for name in store.case_ids() if (record := store.read_case(name))]
+    records = store.read_whole_cases()
     cases = {record.case_id: from_entry(to_entry(record)) for record in records}
     apart = store.read_timing()
     timings = {

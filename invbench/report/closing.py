@@ -170,9 +170,7 @@ def _short_table(full: Sequence[tuple[str, ...]], width: int) -> list[str]:
             hidden.append(name)
             lines = _columns(chosen, width)
     if hidden:
-        remarks.append(
-            f"no room for {', '.join(hidden)}; --invbench-columns all shows every column"
-        )
+        remarks.append(f"no room for {', '.join(hidden)}; --columns all shows every column")
     return lines + [line for remark in remarks for line in _wrapped(remark, width)]
 
 

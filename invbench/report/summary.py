@@ -63,7 +63,7 @@ def read_records(store: RunStore) -> list[CaseRecord]:
         MissingDataError: if there are none.
         InvalidRecordError: if one is damaged.
     """
-    records = [record for name in store.case_ids() if (record := store.read_case(name))]
+    records = store.read_whole_cases()
     if not records:
         raise MissingDataError(f"{store.folder}: no case has a record")
     return records

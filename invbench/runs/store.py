@@ -204,6 +204,14 @@ class RunStore:
             self._check_scores(record)
         return record
 
+    def read_whole_cases(self) -> list[CaseRecord]:
+        """Read the records of all cases that are done, each compared with its scores.
+
+        Raises:
+            InvalidRecordError: as `read_whole_case` does, at the first.
+        """
+        return [record for name in self.case_ids() if (record := self.read_whole_case(name))]
+
     def read_scores(self, case_id: str) -> dict[str, NDArray[np.float64]]:
         """Read the scores behind a case's record.
 

@@ -77,7 +77,7 @@ def _folder(folder: Path) -> list[Problem]:
         mixed = ConflictingRunsError(f"{found}; measure again what is of another run")
         problems.append(_problem(folder / "cases" / f"{case_id}.json", mixed))
     for case_id in sorted(set(selected) - set(done)):
-        unfinished = MissingDataError(f"{case_id} is not done; continue with --invbench-resume")
+        unfinished = MissingDataError(f"{case_id} is not done; go on by `invbench run --resume`")
         problems.append(_problem(folder, unfinished))
     return problems
 

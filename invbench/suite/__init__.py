@@ -7,7 +7,24 @@ keeps the records, `invbench.suite.speed` times cases in processes of their own.
 
 from __future__ import annotations
 
-from invbench.suite.options import Options, add_options, as_arguments, at_least_one, read_options
+from invbench.suite.options import (
+    PREFIX,
+    Options,
+    add_options,
+    as_arguments,
+    at_least_one,
+    read_options,
+    under_pytest,
+)
 from invbench.suite.places import suite_folder
 
-__all__ = ["Options", "add_options", "as_arguments", "at_least_one", "read_options", "suite_folder"]
+__all__ = [
+    "PREFIX",
+    "Options",
+    "add_options",
+    "as_arguments",
+    "at_least_one",
+    "read_options",
+    "suite_folder",
+    "under_pytest",
+]

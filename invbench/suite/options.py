@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,8 @@ from invbench.gate import check_alpha
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Collection
+
+PREFIX = "--invbench-"  # of options under pytest
 
 
 def _option(help_text: str, *, default: Any, **arguments: Any) -> Any:
@@ -204,7 +207,7 @@ def add_options(
     for option in fields(Options):
         if only is None or option.name in only:
             add(
-                f"{prefix}{option.name.replace('_', '-')}",
+                prefix + _written(option.name),
                 help=option.metadata["help"],
                 default=[] if option.default is MISSING else option.default,
                 **option.metadata["arguments"],
@@ -217,7 +220,17 @@ def read_options(arguments: argparse.Namespace) -> Options:
     return Options(**{name: getattr(arguments, name) for name in names})
 
 
-def as_arguments(options: Options, *, prefix: str = "--invbench-") -> list[str]:
+def under_pytest(message: str) -> str:
+    """Return a message, which names options as the commands do, with their names under pytest.
+
+    >>> under_pytest("--samples 1: give at least 2")
+    '--invbench-samples 1: give at least 2'
+    """
+    names = "|".join(_written(option.name) for option in fields(Options))
+    return re.sub(rf"(?<![\w-])--(?=(?:{names})(?![\w-]))", PREFIX, message)
+
+
+def as_arguments(options: Options, *, prefix: str = PREFIX) -> list[str]:
     """Write options as the arguments of a command; those at their defaults are left out.
 
     >>> as_arguments(Options(seed=1, sampler=["a=lab:a", "b=lab:b"]))
@@ -225,9 +238,13 @@ def as_arguments(options: Options, *, prefix: str = "--invbench-") -> list[str]:
     """
     arguments = []
     for option in fields(Options):
-        name, value = f"{prefix}{option.name.replace('_', '-')}", getattr(options, option.name)
+        name, value = prefix + _written(option.name), getattr(options, option.name)
         if value == getattr(Options(), option.name):
             continue
         values = value if isinstance(value, list) else [value]
         arguments += [name if each is True else f"{name}={each}" for each in values]
     return arguments
+
+
+def _written(name: str) -> str:
+    return name.replace("_", "-")

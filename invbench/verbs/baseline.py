@@ -56,5 +56,5 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     elif arguments.folder == BASELINES and arguments.name is None:
         say("`invbench run` compares with it when it is started from this folder")
     else:
-        say(f"compare with it by --invbench-baseline {promotion.file}")
+        say(f"compare with it by `invbench run --baseline {promotion.file}`")
     return ExitCode.OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invbench.suite import add_options, as_arguments, read_options, suite_folder
+from invbench.suite import PREFIX, add_options, as_arguments, read_options, suite_folder
 from invbench.verbs import verb
 
 if TYPE_CHECKING:
@@ -26,5 +26,5 @@ def run(arguments: argparse.Namespace) -> int:
     import pytest
 
     benchmarks = suite_folder() / "benchmarks"
-    settings = ["-c", str(benchmarks / "pytest.toml"), str(benchmarks)]
+    settings = ["-c", str(benchmarks / "pytest.toml"), str(benchmarks), f"{PREFIX}command"]
     return pytest.main([*settings, *as_arguments(read_options(arguments)), *arguments.others])

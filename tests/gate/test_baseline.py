@@ -256,7 +256,7 @@ def test_the_verb_promotes(run, tmp_path, capsys):
     assert main(arguments) is ExitCode.OK
     shown = capsys.readouterr().out
     assert f"{tmp_path}/b/cpu/x.json: baseline of 3 cases" in shown
-    assert f"--invbench-baseline {tmp_path}/b/cpu/x.json" in shown
+    assert f"`invbench run --baseline {tmp_path}/b/cpu/x.json`" in shown
     assert main(["baseline", "promote", str(tmp_path / "none")]) is ExitCode.MISSING
     (run / "cases" / "ddrm-sr16.json").unlink()
     assert main(arguments) is ExitCode.USAGE

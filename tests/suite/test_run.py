@@ -108,3 +108,21 @@ def test_only_run_passes_on_what_it_does_not_know(capsys):
     with pytest.raises(SystemExit):
         main(["list", "--frobnicate"])
     assert "unrecognized arguments: --frobnicate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("start", "shown"),
+    [
+        (("invbench", "run", "--images=0", "--checkpoints=none"), "--"),
+        (
+            ("pytest", ROOT / "benchmarks", "--invbench-images=0", "--invbench-checkpoints=none"),
+            "--invbench-",
+        ),
+    ],
+    ids=["command", "pytest"],
+)
+def test_messages_name_options_as_the_user_gives_them(place, start, shown):
+    done = python(place, "-m", *map(str, start))
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f": {shown}images 0: give at least 1" in done.stdout + done.stderr
+    assert f": {shown}checkpoints none: no such folder" in done.stdout + done.stderr
