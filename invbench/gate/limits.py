@@ -101,7 +101,7 @@ def write_limits(path: Path, store: RunStore) -> int:
         StorageError: if the file cannot be written.
     """
     limits = read_limits(path)
-    records = store.read_whole_cases()
+    records = store.read_cases()
     cases = {
         record.case_id: {
             name: min(round(value, 4), CEILINGS.get(name, math.inf))

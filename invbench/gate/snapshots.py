@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BASELINE_SCHEMA = "invbench.baseline/2"
+PROMOTE = "restore the file, or promote a run again"
 SCORE_DECIMALS = 6  # the smallest tolerance is 5000 times as large
 MEAN_ERROR = 2e-6  # between a rounded mean and the mean of rounded scores, relative above 1
 TIMING_DIGITS = 6  # significant
@@ -130,7 +131,7 @@ def to_timing_entry(timing: Timing) -> dict[str, Any]:
 def _read_run(folder: Path) -> Snapshot:
     store = RunStore(folder)
     facts = store.read_run()
-    records = store.read_whole_cases()
+    records = store.read_cases()
     cases = {record.case_id: from_entry(to_entry(record)) for record in records}
     apart = store.read_timing()
     timings = {
@@ -161,8 +162,10 @@ def _read_baseline(file: Path) -> Snapshot:
         found = _snapshot(file, latest, cases, held.timings)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InvalidRecordError):
-            raise named(error, file) from error
-        raise InvalidRecordError(f"{file}: not a baseline, a run is not stated") from error
+            raise named(error, file, PROMOTE) from error
+        raise InvalidRecordError(
+            f"{file}: not a baseline, a run is not stated; {PROMOTE}"
+        ) from error
     return replace(found, sources=sources)
 
 

@@ -63,7 +63,7 @@ def read_records(store: RunStore) -> list[CaseRecord]:
         MissingDataError: if there are none.
         InvalidRecordError: if one is damaged.
     """
-    records = store.read_whole_cases()
+    records = store.read_cases()
     if not records:
         raise MissingDataError(f"{store.folder}: no case has a record")
     return records

@@ -24,7 +24,7 @@ from invbench.runs.measurements import (  # noqa: TC001  readers ask for the typ
 )
 from invbench.runs.plain_json import canonical_json, finite
 from invbench.runs.relied import Environment, Identity, IntervalScores
-from invbench.runs.typed_json import build, parse
+from invbench.runs.typed_json import UPDATE, build, parse
 
 CASE_SCHEMA = "invbench.case/2"
 RUN_SCHEMA = "invbench.run/1"
@@ -259,7 +259,21 @@ def of_schema(raw: Any, schema: str) -> dict[str, Any]:
     Raises:
         InvalidRecordError: if it is of another schema, or none.
     """
-    found = raw.get("schema") if isinstance(raw, dict) else None
-    if not isinstance(raw, dict) or found != schema:
-        raise InvalidRecordError(f"not of schema {schema} but of {found}; measure it again")
+    if not isinstance(raw, dict):
+        raise InvalidRecordError(f"no object of schema {schema}")
+    found = raw.get("schema")
+    if found != schema:
+        newer = f"; a newer invbench wrote it: {UPDATE}" if _is_newer(found, schema) else ""
+        raise InvalidRecordError(f"not of schema {schema} but of {found}{newer}")
     return raw
+
+
+def _is_newer(found: Any, schema: str) -> bool:
+    """Tell whether a schema is a later version of one of ours.
+
+    >>> _is_newer("run/10", "run/9"), _is_newer("run/1", "run/2")
+    (True, False)
+    """
+    name, _, number = str(found).rpartition("/")
+    ours, _, known = schema.rpartition("/")
+    return name == ours and number.isdecimal() and len(number) < 9 and int(number) > int(known)

@@ -25,8 +25,6 @@ from invbench.files import (
     is_file,
     is_folder,
     is_there,
-    read_bytes,
-    read_npz,
 )
 from invbench.runs.pictures import Picture, read_picture, write_picture
 from invbench.runs.plain_json import differences, finite
@@ -38,8 +36,9 @@ from invbench.runs.records import (
     read_facts,
     to_json,
 )
+from invbench.runs.score_files import check_scores, read_scores
 from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
-from invbench.runs.typed_json import build, named, read_json
+from invbench.runs.typed_json import AGAIN, build, damaged, named, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +123,7 @@ class RunStore:
         try:
             return read_facts(of_schema(read_json(path), RUN_SCHEMA))
         except InvalidRecordError as error:
-            raise named(error, path) from error
+            raise named(error, path, AGAIN) from error
 
     def write_timing(self, record: TimingRecord) -> None:
         """Write ``timing.json``.
@@ -147,7 +146,7 @@ class RunStore:
         try:
             record: TimingRecord = build(TimingRecord, of_schema(read_json(path), TIMING_SCHEMA))
         except InvalidRecordError as error:
-            raise named(error, path) from error
+            raise named(error, path, AGAIN) from error
         return record
 
     def write_case(
@@ -176,7 +175,7 @@ class RunStore:
         try:
             return from_parsed(read_json(path))
         except InvalidRecordError as error:
-            raise named(error, path) from error
+            raise named(error, path, AGAIN) from error
 
     def read_whole_case(
         self, case_id: str, identity: Mapping[str, Any] | None = None
@@ -196,21 +195,25 @@ class RunStore:
             return None
         path = self._case(case_id)
         if record.case_id != case_id:
-            raise InvalidRecordError(f"{path}: is the record of {record.case_id}")
+            raise damaged(path, f"is the record of {record.case_id}")
         if record.validity:
             other = differences(record.identity, record.identity if identity is None else identity)
             if other:
-                raise InvalidRecordError(f"{path}: measured with another {', '.join(other)}")
-            self._check_scores(record)
+                raise damaged(path, f"measured with another {', '.join(other)}")
+            check_scores(self._scores(case_id), record)
         return record
 
-    def read_whole_cases(self) -> list[CaseRecord]:
-        """Read the records of all cases that are done, each compared with its scores.
+    def read_cases(self) -> list[CaseRecord]:
+        """Read the records of all cases that are done, compared with their scores if these lie by.
 
         Raises:
             InvalidRecordError: as `read_whole_case` does, at the first.
         """
-        return [record for name in self.case_ids() if (record := self.read_whole_case(name))]
+        records = [
+            self.read_whole_case(name) if is_there(self._scores(name)) else self.read_case(name)
+            for name in self.case_ids()
+        ]
+        return [record for record in records if record is not None]
 
     def read_scores(self, case_id: str) -> dict[str, NDArray[np.float64]]:
         """Read the scores behind a case's record.
@@ -219,15 +222,7 @@ class RunStore:
             MissingDataError: if there are none.
             InvalidRecordError: if the file is damaged.
         """
-        path = self._scores(case_id)
-        content = read_bytes(path, InvalidRecordError, hint=f", no scores for {case_id}")
-        try:
-            arrays = read_npz(content)
-        except ValueError as error:
-            raise InvalidRecordError(f"{path}: damaged ({error}); measure it again") from error
-        if wrong := [name for name, a in arrays.items() if a.dtype.kind != "f" or not a.ndim]:
-            raise InvalidRecordError(f"{path}: {wrong[0]} holds no list of numbers")
-        return arrays
+        return read_scores(self._scores(case_id), case_id)
 
     def write_pictures(self, case_id: str, pictures: Sequence[Picture]) -> None:
         """Write what a case's first images look like, in place of what was kept of them.
@@ -253,23 +248,6 @@ class RunStore:
         folder = self.folder / "cases"
         return sorted(path.stem for path in folder.glob("*.json")) if is_folder(folder) else []
 
-    def _check_scores(self, record: CaseRecord) -> None:
-        """Refuse scores whose means over samples are not those in the record."""
-        path = self._scores(record.case_id)
-        try:
-            scores = self.read_scores(record.case_id)
-        except MissingDataError as error:
-            raise InvalidRecordError(str(error)) from error
-        for name, metric in record.validity.items():
-            if name not in scores:
-                raise InvalidRecordError(f"{path}: no scores of {name}")
-            means = _means(path, scores[name], scores.get("sample_counts"))
-            stated = np.array(metric.per_image, dtype=np.float64)  # None becomes NaN
-            if means.shape != stated.shape or not np.allclose(
-                np.where(np.isfinite(means), means, np.nan), stated, rtol=1e-9, equal_nan=True
-            ):
-                raise InvalidRecordError(f"{path}: {name} is not what the record says")
-
     def _files(self) -> list[Path]:
         return [
             self.folder / "run.json",
@@ -291,17 +269,3 @@ class RunStore:
 
     def _scores(self, case_id: str) -> Path:
         return self.folder / "scores" / f"{case_id}.npz"
-
-
-def _means(
-    path: Path, scores: NDArray[np.float64], counts: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """Average rows, of which only the first counts are filled where images differ in samples."""
-    if scores.ndim != 2 or not scores.size:
-        raise InvalidRecordError(f"{path}: no row of scores for each image")
-    if counts is None or len(counts) != len(scores):
-        return np.asarray(scores.mean(axis=-1))
-    if not ((counts >= 1) & (counts <= scores.shape[-1])).all():
-        raise InvalidRecordError(f"{path}: an image has no sample, or more than there are scores")
-    rows = zip(scores, counts.astype(int), strict=True)
-    return np.array([row[:count].mean() for row, count in rows])

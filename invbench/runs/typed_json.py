@@ -17,6 +17,8 @@ from invbench.files import read_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+AGAIN = "restore the file, or measure it again"  # what to do about a file of a run
+UPDATE = "update invbench"
 NAMES = {
     str: "text",
     float: "a number",
@@ -82,10 +84,16 @@ def read_toml(path: Path, *, hint: str = "") -> dict[str, Any]:
     return found
 
 
-def named(error: InvalidRecordError, path: Path) -> InvalidRecordError:
-    """Return an error that names the file, once."""
-    text = str(error)
-    return error if text.startswith(f"{path}: ") else InvalidRecordError(f"{path}: {text}")
+def named(error: InvalidRecordError, path: Path, remedy: str = "") -> InvalidRecordError:
+    """Return an error that names the file, and what to do about it, each once."""
+    text = str(error).removeprefix(f"{path}: ")
+    told = "" if text.endswith((remedy, UPDATE)) else f"; {remedy}"
+    return InvalidRecordError(f"{path}: {text}{told}")
+
+
+def damaged(path: Path, what: str) -> InvalidRecordError:
+    """Return the error for a file of a run that is not as it was written."""
+    return named(InvalidRecordError(what), path, AGAIN)
 
 
 def build(cls: type[Any], raw: Any, place: str = "") -> Any:

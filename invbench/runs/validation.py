@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from invbench.errors import (
     ConflictingRunsError,
@@ -17,14 +18,22 @@ from invbench.runs.records import (
     CASE_SCHEMA,
     RUN_SCHEMA,
     from_parsed,
+    of_schema,
     read_facts,
 )
 from invbench.runs.store import RunStore
 from invbench.runs.timing import TIMING_SCHEMA, TimingRecord
-from invbench.runs.typed_json import build, read_json
+from invbench.runs.typed_json import AGAIN, build, named, read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+READERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    CASE_SCHEMA: from_parsed,
+    RUN_SCHEMA: read_facts,
+    TIMING_SCHEMA: partial(build, TimingRecord),
+}
 
 
 @dataclass(frozen=True)
@@ -87,14 +96,14 @@ def _file(path: Path) -> list[Problem]:
     try:
         raw = read_json(path)
         schema = raw.get("schema") if isinstance(raw, dict) else None
-        if schema == CASE_SCHEMA:
-            from_parsed(raw)
-        elif schema in (RUN_SCHEMA, TIMING_SCHEMA):
-            read_facts(raw) if schema == RUN_SCHEMA else build(TimingRecord, raw)
-        else:
-            raise InvalidRecordError(
-                f"of schema {schema!r}; known: {CASE_SCHEMA}, {RUN_SCHEMA}, {TIMING_SCHEMA}"
-            )
+        kind = str(schema).partition("/")[0]
+        ours = [known for known in READERS if known.partition("/")[0] == kind]
+        if not ours:
+            unknown = InvalidRecordError(f"of schema {schema!r}; known: {', '.join(READERS)}")
+            return [_problem(path, unknown)]
+        READERS[ours[0]](of_schema(raw, ours[0]))
+    except InvalidRecordError as error:
+        return [_problem(path, named(error, path, AGAIN))]
     except InvbenchError as error:
         return [_problem(path, error)]
     return []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from run_records import case_record, run_record, timing_record
 from invbench.cli import main
 from invbench.exit_codes import ExitCode
 from invbench.runs.store import RunStore
+
+LIMITS = Path(__file__).parents[2] / "fixtures" / "thresholds.toml"
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def test_a_case_that_was_selected_and_not_done_is_a_problem(run, capsys):
     [
         ("", "not JSON"),
         ("[]", "of schema None"),
-        (json.dumps({"schema": "invbench.case/9"}), "of schema 'invbench.case/9'; known:"),
+        (json.dumps({"schema": "invbench.case/9"}), "invbench.case/9; a newer invbench wrote it"),
         (json.dumps({"schema": "invbench.run/1"}), "run_id is missing"),
         ("\ud800", "codec can't decode"),
     ],
@@ -134,3 +139,52 @@ def test_samples_from_elsewhere_may_be_of_other_images(run):
     identity["task"] = {"name": "sr16", "dataset": {"image_ids": ["b", "c"]}}
     store.write_case(case_record("cimle-sr16", identity=identity))
     assert main(["validate", str(run)]) is ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compare RUN RUN",
+        "report RUN -o OUT.html",
+        "report RUN -o OUT.md",
+        "report RUN -o OUT.csv",
+        "report RUN -o OUT.tex",
+        "baseline promote RUN --allow-incomplete --folder OUT",
+        "limits RUN OUT.toml",
+        "merge RUN -o OUT",
+        "paper RUN",
+        "rank RUN",
+    ],
+)
+def test_verbs_refuse_scores_that_are_damaged(run, tmp_path, capsys, command):
+    shutil.copy(LIMITS, tmp_path / "out.toml")
+    path = run / "scores" / "cimle-sr16.npz"
+    with path.open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    words = command.replace("RUN", str(run)).replace("OUT", str(tmp_path / "out"))
+    assert main(words.split()) is ExitCode.MISSING
+    said = capsys.readouterr().err
+    assert f"{path}: damaged" in said
+    assert "restore the file, or measure it again" in said
+
+
+@pytest.mark.parametrize("kind", ["run", "case", "timing"])
+def test_a_file_of_a_newer_version_is_not_to_be_measured_again(run, capsys, kind):
+    path = (
+        run / {"run": "run.json", "case": "cases/chimle-sr16.json", "timing": "timing.json"}[kind]
+    )
+    spoil(path, lambda text: re.sub(rf"invbench\.{kind}/\d+", f"invbench.{kind}/99", text))
+    assert main(["report", str(run), "-o", str(run / "out.html")]) is ExitCode.MISSING
+    assert main(["validate", str(path)]) is ExitCode.FAILED
+    shown = capsys.readouterr()
+    for said in (shown.out, shown.err):
+        assert f"of invbench.{kind}/99; a newer invbench wrote it: update invbench\n" in said
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"schema": "invbench.run/1"}', "\xff"])
+def test_a_damaged_description_says_what_to_do(run, capsys, text):
+    (run / "run.json").write_bytes(text.encode("latin-1"))
+    assert main(["compare", str(run), str(run)]) is ExitCode.MISSING
+    said = capsys.readouterr().err
+    assert f"{run / 'run.json'}: " in said
+    assert "; restore the file, or measure it again" in said
