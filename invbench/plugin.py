@@ -28,6 +28,7 @@ from invbench.models import Case
 from invbench.runs import RunStore
 from invbench.suite import PREFIX, Options, add_options, under_pytest
 from invbench.suite.checks import flaws, flaws_of_arguments, flaws_of_data
+from invbench.suite.command import NAME
 from invbench.suite.description import default_results
 from invbench.suite.output import choose_display, closing_lines, is_quiet
 from invbench.suite.progress import Progress
@@ -257,7 +258,9 @@ def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
 
 def _refuse(config: pytest.Config, found: Sequence[InvbenchError]) -> None:
     if found:
-        raise pytest.UsageError(_told(config, "\n".join(map(error_text, found))))
+        if command := config.pluginmanager.get_plugin(NAME):
+            command.refused(found)
+        raise pytest.UsageError(_told(config, "\n".join(map(error_text, found)))) from found[0]
 
 
 def _selected(items: Sequence[pytest.Item]) -> list[str]:
@@ -278,7 +281,7 @@ def _usage_errors(config: pytest.Config) -> Iterator[None]:
     try:
         yield
     except InvbenchError as error:
-        raise pytest.UsageError(_told(config, error_text(error))) from error
+        _refuse(config, [error])
 
 
 def _told(config: pytest.Config, message: str) -> str:

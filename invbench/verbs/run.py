@@ -25,6 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure cases and hold them against limits and a baseline, as `pytest benchmarks/` does."""
     import pytest
 
+    from invbench.suite.command import Command
+
     benchmarks = suite_folder() / "benchmarks"
     settings = ["-c", str(benchmarks / "pytest.toml"), str(benchmarks), f"{PREFIX}command"]
-    return pytest.main([*settings, *as_arguments(read_options(arguments)), *arguments.others])
+    command = Command()
+    given = [*settings, *as_arguments(read_options(arguments)), *arguments.others]
+    return command.status(pytest.main(given, plugins=[command]))

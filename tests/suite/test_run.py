@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from invbench.cli import main
+from invbench.exit_codes import ExitCode
 from invbench.suite import Options, as_arguments
 
 ROOT = Path(__file__).parents[2]
@@ -111,18 +112,45 @@ def test_only_run_passes_on_what_it_does_not_know(capsys):
 
 
 @pytest.mark.parametrize(
-    ("start", "shown"),
+    ("start", "shown", "status"),
     [
-        (("invbench", "run", "--images=0", "--checkpoints=none"), "--"),
+        (("invbench", "run", "--images=0", "--checkpoints=none"), "--", ExitCode.USAGE),
         (
             ("pytest", ROOT / "benchmarks", "--invbench-images=0", "--invbench-checkpoints=none"),
             "--invbench-",
+            pytest.ExitCode.USAGE_ERROR,
         ),
     ],
     ids=["command", "pytest"],
 )
-def test_messages_name_options_as_the_user_gives_them(place, start, shown):
+def test_messages_name_options_as_the_user_gives_them(place, start, shown, status):
     done = python(place, "-m", *map(str, start))
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert done.returncode == status
     assert f": {shown}images 0: give at least 1" in done.stdout + done.stderr
     assert f": {shown}checkpoints none: no such folder" in done.stdout + done.stderr
+
+
+def test_an_option_that_nobody_has_is_named_and_those_of_pytest_pass_through(place):
+    of_pytest = ("--maxfail=1", "-n0", "--benchmark-columns=min", "-k", "msgan", "--collect-only")
+    done = python(place, "-m", "invbench", "run", *of_pytest, "--imges", "2", "--frobnicate=3")
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.split("\n", 2)[:2] == [
+        "ERROR: UnknownNameError: unknown option '--imges'; did you mean --images?",
+        "UnknownNameError: unknown option '--frobnicate'; see `invbench run --help`",
+    ]
+    assert python(place, "-m", "invbench", "run", *of_pytest).returncode == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (("--results=old",), ExitCode.USAGE),
+        (("--data=none",), ExitCode.MISSING),
+        (("-k", "nothing"), ExitCode.INCOMPARABLE),
+    ],
+)
+def test_its_status_is_that_of_every_verb(place, options, status):
+    (place / "old").mkdir()
+    (place / "old" / "run.json").write_text("{}")
+    done = python(place, "-m", "invbench", "run", "-k", "reference-sr16", *options)
+    assert done.returncode == status, done.stdout + done.stderr
