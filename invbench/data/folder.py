@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,10 +19,11 @@ from invbench.errors import (
 from invbench.images import Flaw, find_images, read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
+
+    from invbench.images import ImageFiles
 
 Grouping = Literal["image", "folder"]
 
@@ -38,12 +40,14 @@ def folder_photos(
     Args:
         folder: of photographs.
         size: of the targets, in pixels.
-        count: how many at most; all by default. No file is read after these.
+        count: how many at most; all by default. No file is read after these, and what cannot be
+            used there is only said.
         groups: whether each image is a photograph of its own, or those of a sub-folder are one.
 
     Raises:
         EmptyFolderError: if there is no image.
-        UnreadableImageError: naming every file that cannot be used.
+        UnreadableImageError: naming every file that cannot be used, if one comes before the last
+            that is.
     """
     found = find_images(folder)
     flaws = list(found.flaws)
@@ -57,17 +61,31 @@ def folder_photos(
             flaws.append(Flaw.of(error, path, folder))
         else:
             photos.append(Photo(name, group_of(name, groups), pixels))
-    if flaws:
+    behind: list[Flaw] = []
+    if photos and len(photos) == count:
+        last = found.files[photos[-1].id].relative_to(folder).parts
+        behind = [flaw for flaw in flaws if Path(flaw.where).parts > last]
+    if len(behind) < len(flaws):
         raise UnreadableImageError(_listed(folder, flaws))
     if not photos:
         raise EmptyFolderError(f"{folder}: no image")
-    if found.links:
-        followed = f"{folder}: followed {len(found.links)} links: {', '.join(found.links)}"
-        warnings.warn(followed, FolderWarning, stacklevel=2)
-    if len(photos) < len(found.files):
-        some = f"{folder}: the first {len(photos)} of {len(found.files)} images are used"
-        warnings.warn(some, FolderWarning, stacklevel=2)
+    for remark in _remarks(found, len(photos), behind):
+        warnings.warn(f"{folder}: {remark}", FolderWarning, stacklevel=2)
     return photos
+
+
+def _remarks(found: ImageFiles, used: int, behind: Sequence[Flaw]) -> Iterator[str]:
+    """Yield what the user should know of a folder whose images are used, as far as needed."""
+    if found.links:
+        yield f"followed {len(found.links)} links: {', '.join(found.links)}"
+    if used < len(found.files):
+        yield (
+            f"the first {used} of {len(found.files)} images are used; those behind them were not "
+            "opened"
+        )
+    if behind:
+        listed = "; ".join(map(str, behind))
+        yield f"behind those that are used lie some that cannot be: {listed}"
 
 
 def group_of(image_id: str, groups: Grouping) -> str:

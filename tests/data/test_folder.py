@@ -14,6 +14,7 @@ from invbench.data.folder import folder_photos, square
 from invbench.errors import EmptyFolderError, FolderWarning, UnreadableImageError
 
 PNG = encoded(picture(), "PNG")
+LIES_BEHIND = "behind those that are used lie some that cannot be"
 
 
 def test_all_problems_are_listed_at_once_and_one_start_follows(tmp_path):
@@ -60,6 +61,24 @@ def test_no_more_are_read_than_are_asked_for_and_that_is_said(tmp_path):
     with pytest.raises(UnreadableImageError, match=r"b\.png") as caught:
         folder_photos(tmp_path, 64, 2)
     assert "d.png" not in str(caught.value)
+
+
+def test_what_cannot_be_used_behind_those_that_are_is_said_and_stops_nothing(tmp_path):
+    for name in ("b.png", "c.png", "d/e.png"):
+        write(tmp_path / name, PNG)
+    write(tmp_path / "d" / "bad.heic", b"")
+    with pytest.warns(FolderWarning) as said:
+        assert [photo.id for photo in folder_photos(tmp_path, 64, 2)] == ["b", "c"]
+    assert [str(one.message).removeprefix(f"{tmp_path}: ") for one in said] == [
+        "the first 2 of 3 images are used; those behind them were not opened",
+        f"{LIES_BEHIND}: d/bad.heic: heic is not read; convert it to PNG",
+    ]
+    for count in (3, None):  # it comes before one that is needed
+        with pytest.raises(UnreadableImageError, match=r"d/bad\.heic"):
+            folder_photos(tmp_path, 64, count)
+    write(tmp_path / "a.heic", b"")
+    with pytest.raises(UnreadableImageError, match=r"a\.heic.*\n.*bad\.heic"):
+        folder_photos(tmp_path, 64, 2)
 
 
 def test_nothing_is_said_where_all_is_used(tmp_path):
