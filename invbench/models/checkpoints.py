@@ -23,7 +23,7 @@ from invbench.errors import (
 from invbench.files import atomic_write, is_there, require_regular
 from invbench.networks import narrow
 from invbench.networks.defaults import usual_defaults
-from invbench.networks.weight_files import require_weights
+from invbench.networks.weight_files import check_header, require_weights
 from invbench.runs.typed_json import build, parse
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def _open(path: Path) -> Iterator[Any]:
         raise MissingCheckpointError(f"{path}: no such checkpoint; train one with `invbench train`")
     require_regular(path, CorruptCheckpointError)
     try:
+        check_header(path)
         with safe_open(path, "pt") as file:
             yield file
     except (SafetensorError, OSError, AttributeError, ValueError) as error:

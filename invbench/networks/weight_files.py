@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 GROWING = {"builtins bytearray", "__builtin__ bytearray", "_codecs encode"}
 """What torch does call for a file, though a few bytes can ask it for any amount of memory."""
 
+MOST_HEADER = 1 << 21
+"""Bytes of a safetensors file's header: some ten thousand tensors; networks have hundreds."""
+
 LEGACY_PICKLES = 5  # that precede the numbers in a file of ``torch.save`` before torch 1.6
 
 
@@ -57,6 +60,7 @@ def read_tensors(path: Path) -> Any:
     require_regular(path, CorruptCheckpointError)
     try:
         if path.suffix == ".safetensors":
+            check_header(path)
             return safetensors.torch.load_file(path)
         if path.suffix == ".npz":
             arrays = read_npz(read_bytes(path, CorruptCheckpointError))
@@ -70,6 +74,21 @@ def read_tensors(path: Path) -> Any:
     except Exception as error:  # readers raise anything when a file is damaged
         message = f"{path}: damaged, or no .pth, .safetensors or .npz file of tensors ({error})"
         raise CorruptCheckpointError(message) from error
+
+
+def check_header(path: Path) -> None:
+    """Refuse a safetensors file that lists so many tensors that listing them takes memory and time.
+
+    Raises:
+        CorruptCheckpointError: if its header is longer than that of any network.
+    """
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if MOST_HEADER < length < path.stat().st_size:  # one that leads beyond the end is damaged
+        raise CorruptCheckpointError(
+            f"{path}: its list of tensors has {length:,} bytes; at most {MOST_HEADER:,} are read, "
+            "so save the weights of one network alone"
+        )
 
 
 def require_weights(tensors: Mapping[str, Tensor], origin: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import os
 import resource
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from invbench.errors import CorruptCheckpointError, MissingDataError
+from invbench.models.checkpoints import load_weights, read_card
 from invbench.networks.weight_files import (
     UnsafeCheckpointError,
     read_tensors,
@@ -165,3 +167,13 @@ def test_tensors_that_share_numbers_are_counted_once(tmp_path):
     for zipped in (True, False):
         torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
         assert torch.equal(read_tensors(tmp_path / "a.pt")["parts"][0], whole)
+
+
+@pytest.mark.parametrize("read", [read_tensors, load_weights, read_card])
+def test_a_list_of_more_tensors_than_a_network_has_is_refused_unread(tmp_path, read):
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"t{number}": empty for number in range(40_000)}).encode()
+    path = tmp_path / "many.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(CorruptCheckpointError, match="save the weights of one network alone"):
+        read(path)
