@@ -56,4 +56,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         for folder, image in zip(folders, (observed.observation, observed.target), strict=True):
             write_png(folder / f"{photo.id}.png", to_uint8(image))
     say(f"{arguments.output}: observations and targets of {len(photos)} photographs")
+    side = problem.observation_shape[-1]
+    if size % side:
+        say(
+            f"{size} is no multiple of {side}: all of each target is seen, {size / side:.4g} times "
+            "smaller; a whole number of times needs another --size"
+        )
     return ExitCode.OK
