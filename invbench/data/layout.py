@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from invbench.errors import EmptyFolderError
 from invbench.files import is_folder
-from invbench.images import Flaw, find_images, is_litter
+from invbench.images import Flaw, find_images, is_litter, require_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +46,7 @@ def find_samples(folder: Path) -> dict[str, SampleFiles]:
     Raises:
         EmptyFolderError: if there is no folder, or no model in it.
     """
-    if not is_folder(folder):
-        raise EmptyFolderError(f"{folder}: no such folder")
+    require_folder(folder)
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:

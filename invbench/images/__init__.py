@@ -16,7 +16,7 @@ import torch
 
 from invbench.errors import InvalidImagesError
 from invbench.images.files import read_image, write_png
-from invbench.images.folders import Flaw, ImageFiles, find_images, is_litter
+from invbench.images.folders import Flaw, ImageFiles, find_images, is_litter, require_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ __all__ = [
     "from_uint8",
     "is_litter",
     "read_image",
+    "require_folder",
     "to_signed",
     "to_uint8",
     "trusted",

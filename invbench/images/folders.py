@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from invbench.errors import EmptyFolderError
-from invbench.files import is_folder
+from invbench.files import is_folder, is_there
 from invbench.images.files import special_kind
 
 if TYPE_CHECKING:
@@ -120,8 +120,7 @@ def find_images(folder: Path) -> ImageFiles:
     Raises:
         EmptyFolderError: if there is no folder.
     """
-    if not is_folder(folder):
-        raise EmptyFolderError(f"{folder}: no such folder")
+    require_folder(folder)
     walk = _Walk(folder)
     walk.enter(folder, ())
     claims: dict[str, list[Path]] = {}
@@ -132,6 +131,23 @@ def find_images(folder: Path) -> ImageFiles:
     flaws = [*walk.flaws, *_shared_ids(claims)]
     files = {name: walk.files[paths[0]] for name, paths in claims.items() if len(paths) == 1}
     return ImageFiles(files, tuple(flaws), tuple(walk.links))
+
+
+def require_folder(folder: Path, option: str = "") -> None:
+    """Refuse what is no folder, and say what it is.
+
+    Args:
+        folder: the path.
+        option: that names it, for the message.
+
+    Raises:
+        EmptyFolderError: if there is no folder.
+    """
+    if is_folder(folder):
+        return
+    kind = (special_kind(folder.stat().st_mode) or "a file") if is_there(folder) else None
+    found = f"is {kind}, no folder" if kind else "no such folder"
+    raise EmptyFolderError(f"{option} {folder}: {found}".lstrip())
 
 
 def is_litter(name: str) -> bool:

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.errors import (
-    EmptyFolderError,
     InvalidOptionError,
     InvbenchError,
     MissingDataError,
     UnknownNameError,
 )
 from invbench.evaluation.experiment import FEWEST_SAMPLES
-from invbench.files import is_folder
 from invbench.gate import (
     device_slug,
     find_baseline,
@@ -22,6 +20,7 @@ from invbench.gate import (
     read_snapshot,
     release_name,
 )
+from invbench.images import require_folder
 from invbench.machine import describe_environment
 from invbench.suite.columns import check_columns
 from invbench.suite.options import Options
@@ -145,14 +144,14 @@ def _data_of(task: str) -> Callable[[Suite], object]:
 
 def _check_checkpoints(suite: Suite) -> None:
     folder = suite.options.checkpoints
-    if folder is not None and not is_folder(folder):
-        raise EmptyFolderError(f"--checkpoints {folder}: no such folder")
+    if folder is not None:
+        require_folder(folder, "--checkpoints")
 
 
 def _check_data(suite: Suite) -> None:
     folder = suite.options.data
-    if folder is not None and not is_folder(folder):
-        raise EmptyFolderError(f"--data {folder}: no such folder")
+    if folder is not None:
+        require_folder(folder, "--data")
     if folder is None and not suite.profile.embedded:
         raise MissingDataError(f"profile {suite.profile.name} has no data of its own; give --data")
     if folder is None and suite.options.groups != Options().groups:

@@ -85,12 +85,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _check_others(folder: Path, job: Job) -> None:
     """Refuse other weights that are not there, or that this sampler would never read."""
-    from invbench.errors import InvalidOptionError, MissingDataError
-    from invbench.files import is_folder
+    from invbench.errors import InvalidOptionError
+    from invbench.images import require_folder
     from invbench.models import MODELS
 
-    if not is_folder(folder):
-        raise MissingDataError(f"--vs {folder}: no such folder")
+    require_folder(folder, "--vs")
     if job.random_weights:
         raise InvalidOptionError(f"--vs {folder}: random weights are read from no folder")
     if job.case.model not in MODELS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict
 
@@ -283,3 +284,30 @@ def test_a_run_in_the_folder_one_is_in_has_its_name(prepared, tmp_path, monkeypa
     given = ["--observations", folder / "observations", "-o", ".", "--offline", "--device", "cpu"]
     assert call("score", folder / "samples", "--task", "sr16", *given) is ExitCode.OK
     assert RunStore(tmp_path).read_run()["run_id"] == tmp_path.name
+
+
+def test_targets_that_the_factor_does_not_divide_are_said(tmp_path, capsys):
+    write(tmp_path / "photos" / "a.png", encoded(picture(0, 160), "PNG"))
+    assert observe(tmp_path, "--size", "130") is ExitCode.OK
+    said = capsys.readouterr().out
+    assert "130 is no multiple of 8: all of each target is seen, 16.25 times smaller" in said
+    assert read_image(tmp_path / "observations" / "a.png").shape == (3, 8, 8)
+    shutil.rmtree(tmp_path / "observations")
+    shutil.rmtree(tmp_path / "targets")
+    assert observe(tmp_path, "--size", "128") is ExitCode.OK
+    assert "multiple" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["fifo", "file", "nothing"])
+def test_what_is_no_folder_is_called_what_it_is(tmp_path, capsys, kind):
+    photos = tmp_path / "photos"
+    if kind == "fifo":
+        os.mkfifo(photos)
+    elif kind == "file":
+        photos.touch()
+    said = "no such folder" if kind == "nothing" else f"is a {kind}, no folder"
+    assert observe(tmp_path) is ExitCode.MISSING
+    assert f"{photos}: {said}" in capsys.readouterr().err
+    given = ("--task", "sr16", "--observations", tmp_path, "-o", tmp_path / "run")
+    assert call("score", photos, *given) is ExitCode.MISSING
+    assert f"{photos}: {said}" in capsys.readouterr().err
