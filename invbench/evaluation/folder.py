@@ -17,6 +17,7 @@ import torch
 
 from invbench.data import DataSet, digest
 from invbench.errors import InvbenchError, UnreadableImageError
+from invbench.escaping import counted
 from invbench.evaluation.evaluate import Evaluation, assess
 from invbench.evaluation.folder_reference import FolderReference
 from invbench.evaluation.partners import read_partners
@@ -66,6 +67,9 @@ def score_samples(models: Mapping[str, SampleFiles], question: Question) -> Iter
     )
 
 
+SHOWN = 3  # of the samples that are there twice
+
+
 @dataclass
 class _Scored:
     """Images of one model that were scored so far."""
@@ -75,6 +79,7 @@ class _Scored:
     counts: dict[str, int] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
 
 
 def _score_model(
@@ -124,7 +129,7 @@ def _score_model(
         evaluation.record,
         not_measured=NOT_MEASURED,
         left_out=left_out,
-        remarks=(*partners.remarks, *_remarks(files, scored.counts, partners)),
+        remarks=(*partners.remarks, *_remarks(files, scored, partners)),
         wall_s=time.monotonic() - start,
     )
     return replace(evaluation, record=record, pictures=scored.gallery.pictures)
@@ -137,7 +142,7 @@ def _score_images(
     scored = _Scored(Gallery(question.n_pictures, question.metrics))
     for image_id, paths in images.items():
         try:
-            samples = _read_samples(image_id, paths, scored.left_out)
+            samples = _read_samples(image_id, paths, scored)
             scored.images[image_id] = _score(image_id, samples, question, partners, n_samples)
         except InvbenchError as error:
             scored.left_out.append(f"{image_id}: {error}")
@@ -149,15 +154,24 @@ def _score_images(
     return scored
 
 
-def _read_samples(image_id: str, paths: Sequence[Path], left_out: list[str]) -> Tensor:
-    """Read the samples of the size that most have, ``[K, 3, H, W]``; name every other file."""
+def _read_samples(image_id: str, paths: Sequence[Path], scored: _Scored) -> Tensor:
+    """Read the samples of the size that most have, ``[K, 3, H, W]``; name every other file.
+
+    A file of the same pixels as an earlier one is a sample like any other, and is named, too.
+    """
     read: dict[str, Tensor] = {}
+    first: dict[bytes, str] = {}
+    left_out = scored.left_out
     for path in paths:
         try:
             read[path.name] = read_image(path)
         except UnreadableImageError as error:
             reason = str(error).removeprefix(f"{path}: ")
             left_out.append(f"{image_id}/{path.name}: {reason}")
+            continue
+        same = first.setdefault(sha256(read[path.name].numpy().data).digest(), path.name)
+        if same != path.name:
+            scored.repeated.append(f"{image_id}/{path.name} is {same}")
     if not read:
         raise UnreadableImageError("no sample can be read")
     usual = Counter(image.shape for image in read.values()).most_common(1)[0][0]
@@ -228,16 +242,21 @@ def _identity(question: Question, partners: Partners, scored: _Scored) -> dict[s
     return data.identity() | {"observations_sha256": digest(observed)}
 
 
-def _remarks(files: SampleFiles, counts: Mapping[str, int], partners: Partners) -> list[str]:
-    """State images that have fewer or more samples than most, and observations without any."""
+def _remarks(files: SampleFiles, scored: _Scored, partners: Partners) -> list[str]:
+    """State samples twice there, images with more or fewer than most, observations without any."""
+    counts = scored.counts
     usual, fewest = Counter(counts.values()).most_common(1)[0][0], min(counts.values())
     said = [
-        f"{image_id}: {count} samples where most images have {usual}"
+        f"{image_id}: {counted(count, 'sample')} where most images have {usual}"
         for image_id, count in counts.items()
         if count != usual
     ]
     if said:
-        said.append(f"intervals are made from {fewest} samples of every image, as the fewest are")
+        few = counted(fewest, "sample")
+        said.append(f"intervals are made from {few} of every image, as the fewest are")
+    if scored.repeated:
+        found, shown = counted(len(scored.repeated), "sample"), scored.repeated[:SHOWN]
+        said.append(f"{found} of the same pixels as another of the image, as {', '.join(shown)}")
     without = [name for name in partners.ids if name not in files.images]
     if without:
         said.append(f"observations without samples: {', '.join(without)}")

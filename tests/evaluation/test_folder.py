@@ -281,6 +281,15 @@ def test_intervals_are_made_from_as_many_samples_of_every_image(layout):
     assert expected.remarks == ()
 
 
+def test_a_picture_that_is_there_twice_is_said(layout):
+    shutil.copy(image(layout, 0), image(layout, "00"))
+    for photo in PHOTOS[1:]:
+        write_image(image(layout, "3", image_id=photo.id), torch.full((3, 128, 128), 0.5))
+    assert score(layout)["good"].record.remarks == (
+        "1 sample of the same pixels as another of the image, as astronaut-0/00.png is 0.png",
+    )
+
+
 def test_the_orientation_of_samples_is_applied(layout):
     before = score(layout)["good"].scores["psnr"]
     sample = Image.open(image(layout, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zlib
 
 import numpy as np
@@ -104,6 +105,37 @@ def test_a_rotation_of_a_palette_is_applied(tmp_path):
     assert np.array_equal(reads(tmp_path, content), np.rot90(channels_first(image), -1, (1, 2)))
 
 
+PRIMARIES = {  # XYZ of red, green and blue, relative to D50
+    "sRGB": ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141)),
+    "Display P3": (
+        *((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407)),
+    ),
+    "Adobe RGB": (
+        *((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)),
+    ),
+}
+
+
+def fixed_point(numbers):
+    return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
+
+
+def with_tag(profile, name, data):
+    """Return a profile in which a tag holds other data, of the same length."""
+    count = int.from_bytes(profile[128:132], "big")
+    (entry,) = (at for at in range(132, 132 + 12 * count, 12) if profile[at : at + 4] == name)
+    at = int.from_bytes(profile[entry + 4 : entry + 8], "big")
+    return profile[:at] + data + profile[at + len(data) :]
+
+
+def to_linear(values):
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def from_linear(values):
+    return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
+
+
 class TestProfiles:
     def other(self, *, gray=False):
         """Make a profile in which red is green, or gray is darker, by editing sRGB's tags."""
@@ -132,6 +164,22 @@ class TestProfiles:
         lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100}}.get(kind, {})
         found = reads(tmp_path, encoded(image, kind, icc_profile=self.other(), **lossless))
         assert np.abs(found[:, 5, 5].astype(int) - [40, 200, 90]).max() <= 3
+
+    @pytest.mark.parametrize("space", ["Display P3", "Adobe RGB"])
+    def test_wide_gamuts_are_converted(self, tmp_path, space):
+        """The oracle is the matrix between the primaries, relative to the white of profiles."""
+        srgb, wide = (np.array(PRIMARIES[name]).T for name in ("sRGB", space))
+        profile = srgb_profile()
+        for name, primary in zip((b"rXYZ", b"gXYZ", b"bXYZ"), PRIMARIES[space], strict=True):
+            profile = with_tag(profile, name, b"XYZ \0\0\0\0" + fixed_point(primary))
+        colour = np.uint8([150, 100, 80])
+        found = reads(
+            tmp_path,
+            encoded(Image.fromarray(np.tile(colour, (8, 8, 1))), "PNG", icc_profile=profile),
+        )
+        expected = from_linear(np.linalg.solve(srgb, wide @ to_linear(colour / 255))) * 255
+        assert np.abs(found[:, 0, 0] - expected).max() <= 1
+        assert np.abs(expected - colour).max() > 5
 
     def test_orientation_and_profile_are_both_applied(self, tmp_path):
         image = picture()
