@@ -73,6 +73,15 @@ def markdown(text: str) -> str:
     return line.replace("@", "@\u2060")  # a joiner, without which GitHub calls people
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s unless it is one.
+
+    >>> counted(1, "photograph"), counted(0, "case")
+    ('1 photograph', '0 cases')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def html(value: object) -> Markup:
     """Return a value as text of HTML, or of an attribute in quotes.
 

@@ -16,6 +16,7 @@ from invbench.errors import (
     FolderWarning,
     UnreadableImageError,
 )
+from invbench.escaping import counted
 from invbench.images import Flaw, find_images, read_image
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def folder_photos(
 def _remarks(found: ImageFiles, used: int, behind: Sequence[Flaw]) -> Iterator[str]:
     """Yield what the user should know of a folder whose images are used, as far as needed."""
     if found.links:
-        yield f"followed {len(found.links)} links: {', '.join(found.links)}"
+        yield f"followed {counted(len(found.links), 'link')}: {', '.join(found.links)}"
     if used < len(found.files):
         yield (
             f"the first {used} of {len(found.files)} images are used; those behind them were not "

@@ -13,6 +13,7 @@ from PIL import Image
 
 from invbench.data import Photo
 from invbench.errors import MissingDataError
+from invbench.escaping import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,9 @@ def photos(size: int, count: int | None = None) -> list[Photo]:
     if count is None:
         count = total
     if not 0 < count <= total:
-        raise MissingDataError(f"{count} images asked for; the embedded photographs give {total}")
+        raise MissingDataError(
+            f"{counted(count, 'image')} asked for; the embedded photographs give {total}"
+        )
     names = list(SOURCES)
     picks = [(names[index % len(names)], index // len(names)) for index in range(count)]
     return [Photo(f"{name}-{crop}", name, _crop(name, crop, size)) for name, crop in picks]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from invbench.escaping import counted
 from invbench.evaluation.estimates import CONFIDENCE, Values, estimate
 from invbench.evaluation.scoring import LEVEL
 from invbench.evaluation.targets import DIVERSITY, names_by
@@ -225,7 +226,8 @@ def calibration_verdict(record: IntervalRecord, *, n_photographs: int) -> Calibr
     reasons = {
         "duplicate samples": bool(record.scores["duplicate_fraction"]["value"]),
         "intervals of width 0": record.mean_width == 0 or low == high,
-        f"{n_photographs} photographs, fewer than {PHOTOGRAPHS}": n_photographs < PHOTOGRAPHS,
+        f"{counted(n_photographs, 'photograph')}, fewer than {PHOTOGRAPHS}": n_photographs
+        < PHOTOGRAPHS,
         "band too wide": not least < low <= high < most,
     }
     reason = next((reason for reason, holds in reasons.items() if holds), None)

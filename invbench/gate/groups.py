@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from invbench.errors import InvbenchError
+from invbench.escaping import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,6 @@ def sum_by_group(differences: ArrayLike, groups: Sequence[object] | None = None)
     found = GroupSums(membership @ np.nan_to_num(table), sizes)
     if (found.n_groups < 2).any():
         fewest = int(np.argmin(found.n_groups))
-        raise InvalidDifferencesError(
-            f"hypothesis {fewest} has {int(found.n_groups[fewest])} photographs; a test needs two"
-        )
+        photographs = counted(int(found.n_groups[fewest]), "photograph")
+        raise InvalidDifferencesError(f"hypothesis {fewest} has {photographs}; a test needs two")
     return found

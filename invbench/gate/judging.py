@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
+from invbench.escaping import counted
 from invbench.gate.groups import sum_by_group
 from invbench.gate.resampling import LEVEL
 from invbench.gate.statistics import (
@@ -126,7 +127,7 @@ def _untested(pair: PairedScores, alpha: float) -> Comparison | None:
     if lost.size:
         return _row(pair, Verdict.LOST, images=lost)
     reason = (
-        f"{n} photograph{'s' * (n != 1)}, a test needs {MIN_PHOTOGRAPHS}"
+        f"{counted(n, 'photograph')}, a test needs {MIN_PHOTOGRAPHS}"
         if n < MIN_PHOTOGRAPHS
         else f"{n} photographs reach p = {attainable_p(n):.2g} at best, alpha is {alpha:g}"
     )

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from invbench.errors import ConflictingRunsError, MissingDataError
+from invbench.escaping import counted
 from invbench.gate.groups import sum_by_group
 from invbench.gate.identities import image_ids, photographs
 from invbench.gate.statistics import RESAMPLING_SHARE, both_tests
@@ -99,7 +100,8 @@ def rank(
     """
     if len(scores) < 2 or len(set(groups)) < 2:
         raise MissingDataError(
-            f"{task} {score}: {len(scores)} models on {len(set(groups))} photographs; "
+            f"{task} {score}: {counted(len(scores), 'model')} on "
+            f"{counted(len(set(groups)), 'photograph')}; "
             "two of each are needed"
         )
     columns = {model: np.asarray(values, dtype=np.float64) for model, values in scores.items()}

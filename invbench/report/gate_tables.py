@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from invbench.escaping import markdown
+from invbench.escaping import counted, markdown
 from invbench.gate import Verdict
 from invbench.gate.verdicts import OPEN
 from invbench.report.markdown_tables import markdown_table
@@ -109,9 +109,15 @@ def outcome(report: GateReport) -> str:
     if report.passed:
         identical = len(report.having(Verdict.IDENTICAL)) == len(report.rows)
         return f"passed, {'identical' if identical else 'shown no worse'}"
-    found = [f"{len(unresolved)} rows unresolved ({_worst(unresolved)})"] if unresolved else []
+    found = (
+        [f"{counted(len(unresolved), 'row')} unresolved ({_worst(unresolved)})"]
+        if unresolved
+        else []
+    )
     changed = report.having(Verdict.CHANGED)
-    found += [f"{len(changed)} rows changed by no more than is tolerated"] if changed else []
+    found += (
+        [f"{counted(len(changed), 'row')} changed by no more than is tolerated"] if changed else []
+    )
     return f"no regression found; {', '.join(found)}"
 
 
@@ -145,7 +151,8 @@ def _test(report: GateReport) -> str:
     if report.family_size == 0:
         return f"no row of {scope} had to be tested, or could be; positive is worse"
     return (
-        f"sign flips and bootstrap of photographs, {report.family_size} rows of {scope} together, "
+        f"sign flips and bootstrap of photographs, {counted(report.family_size, 'row')} of {scope} "
+        "together, "
         f"family-wise error {report.alpha:g}; positive is worse"
     )
 
@@ -153,7 +160,7 @@ def _test(report: GateReport) -> str:
 def _speed_conclusions(speeds: Sequence[Speed]) -> list[str]:
     untested = [speed for speed in speeds if speed.verdict == "untested"]
     lines = [
-        f"speed of {count} cases is shown and not judged: {reason}"
+        f"speed of {counted(count, 'case')} is shown and not judged: {reason}"
         for reason, count in Counter(speed.reason for speed in untested).items()
     ]
     keys = {
@@ -169,7 +176,7 @@ def _row(row: Comparison) -> tuple[str, ...]:
     if row.images:
         more = f" and {len(row.images) - SHOWN_IMAGES} more" * (len(row.images) > SHOWN_IMAGES)
         worst = f"{_number(row.largest_loss, sign=True)} on {', '.join(row.images[:SHOWN_IMAGES])}"
-        said.append(f"{len(row.images)} images, {worst}{more}")
+        said.append(f"{counted(len(row.images), 'image')}, {worst}{more}")
     return (
         row.case,
         row.metric,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.report.gate_tables import outcome
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _valid(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
     noisy = [record for record in records if record.noise_fit]
     fitting = sum(r.noise_fit.verdict == "fits" for r in records if r.noise_fit)
     broken = [r.case_id for r in limited if not all(check.passed for check in r.checks)]
-    kept = f"{len(limited) - len(broken)} of {len(limited)} cases keep their limits"
+    kept = f"{len(limited) - len(broken)} of {counted(len(limited), 'case')} keep their limits"
     said = [kept] if limited else []
     said += [f"broken by {_named(broken)}"] if broken else []
     said += [f"{fitting} of {len(noisy)} fit the noise of their observations"] if noisy else []
@@ -65,7 +66,7 @@ def _calibrated(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
     }
     if verdicts:
         said = (f"{verdicts[verdict]} {word}" for verdict, word in words.items())
-        yield "Calibrated?", f"Of {verdicts.total()} cases, {', '.join(said)}."
+        yield "Calibrated?", f"Of {counted(verdicts.total(), 'case')}, {', '.join(said)}."
 
 
 def _skilled(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
@@ -81,7 +82,7 @@ def _skilled(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
         )
         yield (
             "Better than the reference?",
-            f"Of {len(known)} cases, {said} from a Gaussian model, by their 95 % intervals.",
+            f"Of {counted(len(known), 'case')}, {said} from a Gaussian model, by 95 % intervals.",
         )
 
 
@@ -90,7 +91,7 @@ def _contract(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:
     broken = [record.case_id for record in looked if record.contract]
     if looked:
         said = f"{_named(broken)} break it" if broken else "no breach was found"
-        yield "True to the sampler's contract?", f"Of {len(looked)} cases, {said}."
+        yield "True to the sampler's contract?", f"Of {counted(len(looked), 'case')}, {said}."
 
 
 def _fast(records: Sequence[CaseRecord]) -> Iterator[tuple[str, str]]:

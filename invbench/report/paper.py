@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError
-from invbench.escaping import markdown
+from invbench.escaping import counted, markdown
 from invbench.report.agreement import LEAST, agreement
 from invbench.report.claims import RANDOM_LPIPS, check_claims, lpips_of, our_score
 from invbench.report.markdown_tables import markdown_row
@@ -204,7 +204,7 @@ def _shown(found: Agreement) -> str:
         f"{value:.2f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
         for value, interval in ((found.rho, found.rho_interval), (found.tau, found.tau_interval))
     )
-    return f"Spearman's rho {rho}, Kendall's tau {tau}, over {found.n_models} models"
+    return f"Spearman's rho {rho}, Kendall's tau {tau}, over {counted(found.n_models, 'model')}"
 
 
 def _claims(findings: Sequence[Finding]) -> Iterator[str]:

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -59,17 +61,13 @@ def scope_parts(record: CaseRecord) -> tuple[str, str, str]:
     data = record.identity.get("task", {}).get("dataset") or {}
     n_samples = record.identity.get("sampling", {}).get("n_samples")
     n_images = len(image_ids(record)) or next(iter(record.validity.values())).n_images
-    images = _counted(n_images, "image")
+    images = counted(n_images, "image")
     if data.get("groups"):
-        images += f" of {_counted(len(set(data['groups'])), 'photograph')}"
+        images += f" of {counted(len(set(data['groups'])), 'photograph')}"
     if data.get("name"):
         images += f" ({data['name']})"
     size = f"{data['size']} px wide" if data.get("size") else ""
     return (f"K = {n_samples} samples an image" if n_samples else "", images, size)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _table(task: str, records: Sequence[CaseRecord]) -> SharedTable:
@@ -82,7 +80,8 @@ def _table(task: str, records: Sequence[CaseRecord]) -> SharedTable:
         rows.append((means, (record.case_id, str(len(index)), *map(_cell, means))))
     sign = -1 if records[0].validity[names[0]].higher_is_better else 1
     rows.sort(key=lambda row: math.inf if row[0][0] is None else sign * row[0][0])
-    title = f"{task}: means over the {len(shared)} images that all {len(records)} cases share"
+    images = counted(len(shared), "image")
+    title = f"{task}: means over the {images} that all {len(records)} cases share"
     return SharedTable(title, ("case", "its images", *names), tuple(cells for _, cells in rows))
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
+from invbench.escaping import counted
 from invbench.files import (
     atomic_write,
     claim_folder,
@@ -84,7 +85,8 @@ class RunStore:
         stored = [path for path in self._files() if is_file(path)]
         if stored and not (resume or fresh):
             raise ExistingRunError(
-                f"{self.folder}: holds {len(stored)} files of a run; name another folder{remedy}"
+                f"{self.folder}: holds {counted(len(stored), 'file')} of a run; "
+                f"name another folder{remedy}"
             )
         for folder in (self.folder, self.folder / "cases", self.folder / "scores"):
             probe = folder / ".probe"

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from invbench.errors import InvalidRecordError
-from invbench.escaping import error_text
+from invbench.escaping import counted, error_text
 from invbench.report import WIDTH, run_table, verdict_lines
 from invbench.suite.columns import chosen_columns
 from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
@@ -61,9 +61,9 @@ def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:
                 yield f"{record.case_id}: declined: {record.reason}"
         skipped = sum(record.status == "skipped" for record in records)
         if skipped:
-            yield f"{skipped} cases skipped"
+            yield f"{counted(skipped, 'case')} skipped"
     if session.kept:
-        yield f"{len(session.kept)} cases kept from an earlier session"
+        yield f"{counted(len(session.kept), 'case')} kept from an earlier session"
     yield f"records: {session.store.folder}"
 
 

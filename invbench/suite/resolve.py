@@ -14,6 +14,7 @@ from invbench.errors import (
     MissingDataError,
     UnknownNameError,
 )
+from invbench.escaping import counted
 from invbench.evaluation import Experiment, Facts, Settings, Subject, reference_scores
 from invbench.executors import LOCAL
 from invbench.files import is_folder
@@ -217,7 +218,8 @@ class Suite:
         )
         if self.options.images and len(data.photos) < self.options.images:
             raise MissingDataError(
-                f"{folder}: {len(data.photos)} images, {self.options.images} are asked for"
+                f"{folder}: {counted(len(data.photos), 'image')}, "
+                f"{self.options.images} are asked for"
             )
         return data
 

@@ -9,6 +9,7 @@ import torch
 
 from invbench.data.folder import folder_photos
 from invbench.errors import InvbenchError, MissingDataError
+from invbench.escaping import counted
 from invbench.images import from_uint8
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def require_batch(pairs: Pairs, batch_size: int, *, multiple: int = 1) -> None:
         )
     if len(pairs) < batch_size:
         raise MissingDataError(
-            f"{len(pairs)} targets do not fill a batch of {batch_size}; "
+            f"{counted(len(pairs), 'target')} cannot fill a batch of {batch_size}; "
             "give more images or a smaller batch_size"
         )
 
@@ -100,7 +101,9 @@ def load_pairs(
         for training in (True, False)
     ]
     if len(sides[0]) < 2:
-        raise MissingDataError(f"{folder}: {len(sides[0])} images to train on; give at least 2")
+        raise MissingDataError(
+            f"{folder}: {counted(len(sides[0]), 'image')} to train on; give at least 2"
+        )
     shape = sides[0][0].shape
     train, validation = (
         torch.stack(side) if side else torch.empty(0, *shape, dtype=torch.uint8) for side in sides

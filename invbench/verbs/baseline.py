@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.verbs import say, verb
 from invbench.verbs.score import PROFILE
@@ -49,8 +50,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         release=arguments.release,
         allow_incomplete=arguments.allow_incomplete,
     )
-    kept = f", {len(promotion.kept)} others kept" if promotion.kept else ""
-    say(f"{promotion.file.resolve()}: baseline of {len(promotion.cases)} cases{kept}")
+    kept = f", {counted(len(promotion.kept), 'other')} kept" if promotion.kept else ""
+    say(f"{promotion.file.resolve()}: baseline of {counted(len(promotion.cases), 'case')}{kept}")
     if promotion.file.stem == PROFILE:
         say(f"compare other scored samples with it by `invbench compare {promotion.file} RUN`")
     elif arguments.folder == BASELINES and arguments.name is None:

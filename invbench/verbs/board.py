@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.suite import add_options
 from invbench.verbs import say, verb
@@ -37,5 +38,5 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     for refused in board.refused:
         for problem in refused.problems:
             say(f"{refused.name}: not shown: {problem}")
-    say(f"{board.index}: {len(board.runs)} runs")
+    say(f"{board.index}: {counted(len(board.runs), 'run')}")
     return ExitCode.FAILED if board.refused else ExitCode.OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.verbs import say, verb
 
@@ -27,5 +28,5 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from invbench.runs import RunStore
 
     written = write_limits(arguments.file, RunStore(arguments.folder))
-    say(f"{arguments.file}: limits of {written} cases")
+    say(f"{arguments.file}: limits of {counted(written, 'case')}")
     return ExitCode.OK

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.verbs import say, verb
 
@@ -35,5 +36,5 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     except ConflictingRunsError as error:
         sys.stderr.write(f"invbench: {error_text(error)}\n")
         return ExitCode.INCOMPARABLE
-    say(f"{arguments.output}: {count} cases")
+    say(f"{arguments.output}: {counted(count, 'case')}")
     return ExitCode.OK

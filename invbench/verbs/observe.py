@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.suite import add_options, at_least_one, read_options
 from invbench.verbs import TASK_HELP, say, verb
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         observed = observe(photo, problem, suite.device)
         for folder, image in zip(folders, (observed.observation, observed.target), strict=True):
             write_png(folder / f"{photo.id}.png", to_uint8(image))
-    say(f"{arguments.output}: observations and targets of {len(photos)} photographs")
+    say(f"{arguments.output}: observations and targets of {counted(len(photos), 'photograph')}")
     side = problem.observation_shape[-1]
     if size % side:
         say(

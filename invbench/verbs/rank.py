@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.suite import add_options
 from invbench.verbs import say, verb
@@ -49,7 +50,7 @@ def _asked(scores: Sequence[str]) -> str:
 
 def lines(ranking: Ranking) -> Iterator[str]:
     """Lay out a ranking: a line a tier, and a line for each two neighbours that are tied."""
-    yield f"{ranking.task} {ranking.score}, {ranking.n_photographs} photographs"
+    yield f"{ranking.task} {ranking.score}, {counted(ranking.n_photographs, 'photograph')}"
     for number, tier in enumerate(ranking.tiers, start=1):
         yield f"  {number}. " + ", ".join(f"{m} {ranking.means[m]:.4g}" for m in tier)
     order = list(ranking.means)
@@ -58,7 +59,7 @@ def lines(ranking: Ranking) -> Iterator[str]:
         if (pair.better, pair.worse) in neighbours and pair.photographs_missing != 0:
             missing = pair.photographs_missing
             remedy = (
-                f"{missing:,} more photograph{'s' * (missing > 1)} would separate them"
+                f"{counted(missing, 'more photograph')} would separate them"
                 if missing
                 else "no difference"
             )

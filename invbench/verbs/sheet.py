@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.suite import at_least_one, read_options
 from invbench.verbs import add_picture_options, say, verb
@@ -58,7 +59,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         path = arguments.output / f"samples-{problem.name}.png"
         with atomic_write(path) as stream:
             stream.write(content)
-        say(f"{path}: {len(subjects)} of {len(columns)} methods, {len(content) / 1000:.0f} kB")
+        say(
+            f"{path}: {len(subjects)} of {counted(len(columns), 'method')}, "
+            f"{len(content) / 1000:.0f} kB"
+        )
     return ExitCode.OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.suite import add_options, read_options
 from invbench.verbs import add_picture_options, say, verb
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         scale = draw_uncertainty(path, methods, title=problem.name, image_ids=shown)
         if arguments.arrays:
             save_arrays(path.with_suffix(".npz"), methods)
-        say(f"{path}: {len(methods)} methods, full brightness {scale:.3f}")
+        say(f"{path}: {counted(len(methods), 'method')}, full brightness {scale:.3f}")
     return ExitCode.OK
 
 

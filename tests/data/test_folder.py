@@ -29,7 +29,7 @@ def test_all_problems_are_listed_at_once_and_one_start_follows(tmp_path):
         name, _, message = line.partition(": ")
         assert said[name] in message
         (tmp_path / name).unlink()
-    with pytest.warns(FolderWarning, match=r"followed 1 links: linked\.png"):
+    with pytest.warns(FolderWarning, match=r"followed 1 link: linked\.png"):
         found = folder_photos(tmp_path, 64)
     names = [name.rpartition(".")[0] for name in good_files()]
     assert {photo.id for photo in found} == {*names, "linked", "twice"}

@@ -109,7 +109,7 @@ def test_a_resumed_run_keeps_what_was_measured(place):
     before = (place / "remote" / "cases" / "mine-colorization.json").read_bytes()
     only = ("-k", "colorization and mine", "--invbench-resume")
     done = run(place, "remote", OWN, *only, *ON_THIS_MACHINE)
-    assert "1 cases kept" in done.stdout, done.stdout
+    assert "1 case kept" in done.stdout, done.stdout
     assert (place / "remote" / "cases" / "mine-colorization.json").read_bytes() == before
 
 

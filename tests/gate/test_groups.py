@@ -59,9 +59,9 @@ def test_what_was_not_measured_counts_nowhere():
     [
         ([1.0, 2.0], None, "expected finite"),
         ([[1.0], [np.inf]], None, "expected finite"),
-        ([[1.0]], None, "has 1 photographs"),
-        ([[1.0, 1.0], [1.0, np.nan]], None, "hypothesis 1 has 1 photographs"),
-        ([[1.0], [2.0]], ["a", "a"], "has 1 photographs"),
+        ([[1.0]], None, "has 1 photograph;"),
+        ([[1.0, 1.0], [1.0, np.nan]], None, "hypothesis 1 has 1 photograph;"),
+        ([[1.0], [2.0]], ["a", "a"], "has 1 photograph;"),
         ([[1.0], [2.0]], ["a"], "1 groups for 2 images"),
     ],
     ids=["one axis", "infinite", "one unit", "one of a row", "one photograph", "short"],

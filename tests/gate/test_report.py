@@ -24,7 +24,7 @@ class TestClosingLine:
             ({}, "passed, identical", 0),
             ({**OTHER, "noise": 0.3}, "passed, shown no worse", 0),
             ({**OTHER, "noise": 4.0, "seed": 1}, "no regression found; 3 rows unresolved", 0),
-            ({"shift": {"psnr": -0.2}}, "no regression found; 1 rows changed", 0),
+            ({"shift": {"psnr": -0.2}}, "no regression found; 1 row changed", 0),
             ({**OTHER, "shift": {"psnr": -1.0}}, "REGRESSED: 1 regressed", 1),
             ({"shift": {"psnr": -1.0}}, "REGRESSED: 1 changed", 1),
             ({"n_samples": 5}, "1 incomparable", 3),

@@ -390,7 +390,7 @@ class TestAverage:
 
 class TestRefusals:
     def test_too_few_targets(self):
-        with pytest.raises(MissingDataError, match="4 targets do not fill a batch of 8"):
+        with pytest.raises(MissingDataError, match="4 targets cannot fill a batch of 8"):
             MsganLearner(tiny_unet(), make_pairs(64), MsganOptions(batch_size=8), seed=0)
 
     def test_odd_batches_of_bicyclegan(self):

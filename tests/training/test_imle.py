@@ -229,7 +229,7 @@ def test_fewer_images_than_a_batch_are_refused():
     learner = small_learner()
     pairs = replace(learner.pairs, targets=learner.pairs.targets[:1])
     options = replace(learner.options, batch_size=2)
-    with pytest.raises(MissingDataError, match="1 targets do not fill a batch of 2"):
+    with pytest.raises(MissingDataError, match="1 target cannot fill a batch of 2"):
         ImleLearner(learner.network, pairs, PixelFeatures(), options, seed=0)
 
 

@@ -134,7 +134,7 @@ class TestTrainAll:
         assert train(images) is ExitCode.FAILED
         first, second = capsys.readouterr().out.splitlines()[1:]
         assert first.endswith("trained")
-        assert "MissingDataError: 2 targets do not fill a batch of 3" in second
+        assert "MissingDataError: 2 targets cannot fill a batch of 3" in second
 
     def test_continues_a_run_that_was_killed(self, images, monkeypatch):
         learn, taken = msgan.MsganLearner.step, []
