@@ -9,18 +9,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from errno import (
-    EACCES,
-    EDQUOT,
-    EEXIST,
-    EFBIG,
-    EISDIR,
-    ENAMETOOLONG,
-    ENOSPC,
-    ENOTDIR,
-    EPERM,
-    EROFS,
-)
+from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -33,12 +22,12 @@ from invbench.errors import ExistingRunError, InvbenchError, MissingDataError, S
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from typing import Self
 
     from numpy.typing import NDArray
 
 ROOM = 1 << 26  # bytes that any archive may inflate to
 RATIO = 64  # times an archive's own size that it may inflate to beyond that
+MEMBERS = 20_000  # of any archive; of weights and scores there are hundreds
 PORTION = 1 << 20  # bytes inflated at a time
 ADVICE = {
     **dict.fromkeys((ENOSPC, EDQUOT, EFBIG), "make room, or name another place; "),
@@ -280,9 +269,12 @@ def named_once(archive: zipfile.ZipFile) -> list[str]:
     """Return the names of an archive's members.
 
     Raises:
-        BadZipFile: if two have one name, of which one reader takes the first, another the last.
+        BadZipFile: if two have one name, of which one reader takes the first, another the last; if
+            there are more than `MEMBERS`.
     """
     names = archive.namelist()
+    if len(names) > MEMBERS:
+        raise zipfile.BadZipFile(f"it has {len(names):,} members; at most {MEMBERS:,} are read")
     if len({name.casefold() for name in names}) != len(names):
         raise zipfile.BadZipFile("two of its members have one name")
     return names

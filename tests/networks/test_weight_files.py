@@ -177,3 +177,13 @@ def test_a_list_of_more_tensors_than_a_network_has_is_refused_unread(tmp_path, r
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(CorruptCheckpointError, match="save the weights of one network alone"):
         read(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_archives_of_far_too_many_members_are_refused(tmp_path, suffix):
+    path = tmp_path / f"many{suffix}"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(20_001):
+            archive.writestr(f"{number}.npy", b"")
+    with pytest.raises(CorruptCheckpointError, match=r"20,001 members; at most 20,000 are read"):
+        read_tensors(path)
