@@ -19,6 +19,7 @@ from invbench.gate.resampling import LEVEL
 from invbench.gate.statistics import (
     attainable_p,
     both_tests,
+    can_be_resampled,
     minimum_detectable_effect,
     photographs_needed,
 )
@@ -118,9 +119,9 @@ def table_of(pairs: Sequence[PairedScores]) -> tuple[NDArray[np.float64], list[s
 
 def _untested(pair: PairedScores, alpha: float) -> Comparison | None:
     """Return the row of a pair that needs no test, or has too few photographs for one."""
-    n = len(set(pair.photographs))
+    n = _n_photographs(pair)
     lost = _lost(pair)
-    if not (np.abs(pair.worse) > TOLERANCES[pair.metric].drift).any():
+    if not _n_differing(pair):
         return _row(pair, Verdict.IDENTICAL)
     if n >= MIN_PHOTOGRAPHS and attainable_p(n) < alpha:
         return None
@@ -135,10 +136,16 @@ def _untested(pair: PairedScores, alpha: float) -> Comparison | None:
 
 
 def _tested(pairs: Sequence[PairedScores], *, alpha: float, seed: int) -> list[Comparison]:
-    """Return the rows of pairs with enough photographs."""
+    """Return the rows of pairs with enough photographs.
+
+    A row in which few photographs differ is left to the sign flips, see `can_be_resampled`.
+    """
     groups = sum_by_group(*table_of(pairs))
+    resampled = np.array(
+        [can_be_resampled(_n_photographs(pair), _n_differing(pair), alpha=alpha) for pair in pairs]
+    )
     worse, better = (
-        both_tests(side, alpha=alpha, seed=seed)
+        both_tests(side, alpha=alpha, seed=seed, resampled=resampled)
         for side in (groups, replace(groups, sums=-groups.sums))
     )
     tolerances = np.array([TOLERANCES[pair.metric].loss for pair in pairs])
@@ -209,6 +216,16 @@ def _decided(
     return _row(pair, Verdict.UNRESOLVED, **numbers, photographs_needed=needed, reason=reason)
 
 
+def _n_photographs(pair: PairedScores) -> int:
+    return len(set(pair.photographs))
+
+
+def _n_differing(pair: PairedScores) -> int:
+    """Count the photographs with an image that differs by more than rounding."""
+    differs = np.abs(pair.worse) > TOLERANCES[pair.metric].drift
+    return len({pair.photographs[index] for index in np.flatnonzero(differs)})
+
+
 def _lost(pair: PairedScores) -> NDArray[np.int64]:
     """Return the images that lost far more than is tolerated, and than others of the row vary by.
 
@@ -234,7 +251,7 @@ def _row(
         case=pair.case,
         metric=pair.metric,
         unit=pair.unit,
-        n=len(set(pair.photographs)),
+        n=_n_photographs(pair),
         baseline=float(pair.baseline.mean()),
         candidate=float(pair.candidate.mean()),
         estimate=float(pair.worse.mean()),

@@ -53,6 +53,7 @@ def resample_test(
     generator: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
     alpha: float = 0.05,
+    among: NDArray[np.bool_] | None = None,
 ) -> Resampled:
     """Test whether means are positive, and bound them, by resampling photographs.
 
@@ -64,6 +65,7 @@ def resample_test(
         generator: draws the resamples, which all hypotheses share.
         n_resamples: how many.
         alpha: family-wise error rate that ``critical`` belongs to.
+        among: which hypotheses to test, ``[H]``; all by default. Intervals are of all.
 
     Example:
         >>> from invbench.gate.groups import sum_by_group
@@ -74,7 +76,7 @@ def resample_test(
         >>> bool(found.test.p[0] < 0.01), found.intervals.round(1).tolist()
         (True, [[0.8, 1.2]])
     """
-    tested = np.flatnonzero(groups.sums.any(axis=0))
+    tested = np.flatnonzero(groups.sums.any(axis=0) & (True if among is None else among))
     draws = studentized_resamples(groups, generator=generator, n_resamples=n_resamples)
     errors = groups.standard_errors
     observed = groups.means / np.maximum(errors, _NO_SPREAD * np.abs(groups.means) + 1e-300)

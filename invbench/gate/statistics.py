@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import nctdtrinc
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from invbench.errors import InvbenchError
 from invbench.gate.flips import N_FLIPS, flip_test
@@ -77,6 +77,7 @@ def both_tests(
     seed: int = 0,
     n_flips: int = N_FLIPS,
     n_resamples: int = N_RESAMPLES,
+    resampled: NDArray[np.bool_] | None = None,
 ) -> Evidence:
     """Test whether means are positive by sign flips and by the bootstrap.
 
@@ -86,6 +87,7 @@ def both_tests(
         seed: of flips and resamples.
         n_flips: how many.
         n_resamples: how many.
+        resampled: which hypotheses the bootstrap may reject, ``[H]``; all by default.
 
     Example:
         >>> from invbench.gate.groups import sum_by_group
@@ -95,14 +97,29 @@ def both_tests(
         True
     """
     flipped = flip_test(groups, generator=np.random.default_rng(seed), n_flips=n_flips, alpha=alpha)
-    resampled = resample_test(
+    found = resample_test(
         groups,
         generator=np.random.default_rng(seed),
         n_resamples=n_resamples,
         alpha=RESAMPLING_SHARE * alpha,
+        among=resampled,
     )
-    by_resampling = np.minimum(resampled.test.p_adjusted / RESAMPLING_SHARE, 1.0)
-    return Evidence(flipped, resampled, np.maximum(flipped.p_adjusted, by_resampling))
+    by_resampling = np.minimum(found.test.p_adjusted / RESAMPLING_SHARE, 1.0)
+    return Evidence(flipped, found, np.maximum(flipped.p_adjusted, by_resampling))
+
+
+def can_be_resampled(n_photographs: int, n_differing: int, *, alpha: float) -> bool:
+    """Tell whether nearly all resamples hold two or more of the photographs that differ.
+
+    The others have hardly any spread and an enormous t, which hides whatever other rows show. So
+    few as a tenth of the rate that the bootstrap is asked at do no harm.
+
+    Example:
+        >>> can_be_resampled(48, 1, alpha=0.05), can_be_resampled(48, 10, alpha=0.05)
+        (False, True)
+    """
+    too_few = binom.cdf(1, n_photographs, n_differing / n_photographs)
+    return bool(too_few < RESAMPLING_SHARE * alpha / 10)
 
 
 def attainable_p(n_photographs: int) -> float:

@@ -91,6 +91,26 @@ class TestVerdicts:
         assert report.exit_code is ExitCode.OK
         assert not report.passed
 
+    @pytest.mark.parametrize("gained", [True, False])
+    def test_a_row_in_which_one_photograph_differs_hides_no_loss_of_others(self, gained):
+        groups = [f"photo-{i}" for i in range(48)]
+        before = record(n_images=48, groups=groups)
+        after = retrained(n_images=48, groups=groups, shift={"psnr": -1.5}, noise=1.0, seed=1)
+        nearly_equal = np.array(before.validity["ssim"].per_image)
+        nearly_equal[3] += 0.002 if gained else -0.002
+        validity = after.validity | {"ssim": metric(nearly_equal, True)}
+        after = replace(after, validity=validity)
+        report = compare(snapshot("a", [before]), snapshot("b", [after]))
+        assert row_of(report).verdict is Verdict.REGRESSED
+        assert row_of(report, metric="ssim").verdict is Verdict.NO_WORSE
+
+    def test_a_loss_of_few_photographs_of_many_is_no_less_a_failure(self):
+        worse = np.zeros(20)
+        worse[:6] = [1.2, 0.9, 1.1, 1.0, 0.8, 1.0]
+        found, report = of_differences(worse)
+        assert found.verdict in {Verdict.SUSPECT, Verdict.LOST}
+        assert not report.passed
+
     def test_noninferiority_fails_what_is_unresolved(self):
         changed = retrained(noise=4.0, seed=1)
         report = with_record(changed, mode="noninferiority")
