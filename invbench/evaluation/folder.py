@@ -25,6 +25,7 @@ from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, read_image
 from invbench.models import Case
 from invbench.runs import CaseRecord
+from invbench.uncertainty import FactorStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,7 @@ class _Scored:
     counts: dict[str, int] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    factors: FactorStore = field(default_factory=FactorStore)
 
 
 def _score_model(
@@ -138,7 +140,9 @@ def _score_images(
     for image_id, paths in images.items():
         try:
             samples = _read_samples(image_id, paths, scored.left_out)
-            scored.images[image_id] = _score(image_id, samples, question, partners, n_samples)
+            scored.images[image_id] = _score(
+                image_id, samples, question, partners, n_samples, scored.factors
+            )
         except InvbenchError as error:
             scored.left_out.append(f"{image_id}: {error}")
         else:
@@ -171,7 +175,12 @@ def _read_samples(image_id: str, paths: Sequence[Path], left_out: list[str]) -> 
 
 
 def _score(
-    image_id: str, samples: Tensor, question: Question, partners: Partners, n_samples: int
+    image_id: str,
+    samples: Tensor,
+    question: Question,
+    partners: Partners,
+    n_samples: int,
+    factors: FactorStore,
 ) -> ImageScores:
     """Score one image's samples with its observation and target."""
     observation, target = partners.observations[image_id], partners.targets.get(image_id)
@@ -195,6 +204,7 @@ def _score(
         other=None if target is None else _other(image_id, partners, device),
         rule=question.rule,
         n_samples=n_samples,
+        store=factors,
     )
 
 
