@@ -113,7 +113,7 @@ def curve_of(targets, scaling):
 
 def rcps_hb_by_pixel(curve):
     """Apply the corrected bound with n pixels where it needs n images."""
-    n_pixels = sum(unit.size for unit in curve.units)
+    n_pixels = int(curve.n_entries.sum())
     factor = curve.smallest_factor(largest_acceptable_risk(n_pixels, ALPHA, DELTA))
     return replace(rcps_hb(curve), lambda_hat=factor)
 

@@ -26,6 +26,7 @@ from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, read_image
 from invbench.models import Case
 from invbench.runs import CaseRecord
+from invbench.uncertainty import FactorStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,6 +81,7 @@ class _Scored:
     digests: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    factors: FactorStore = field(default_factory=FactorStore)
 
 
 def _score_model(
@@ -143,7 +145,9 @@ def _score_images(
     for image_id, paths in images.items():
         try:
             samples = _read_samples(image_id, paths, scored)
-            scored.images[image_id] = _score(image_id, samples, question, partners, n_samples)
+            scored.images[image_id] = _score(
+                image_id, samples, question, partners, n_samples, scored.factors
+            )
         except InvbenchError as error:
             scored.left_out.append(f"{image_id}: {error}")
         else:
@@ -185,7 +189,12 @@ def _read_samples(image_id: str, paths: Sequence[Path], scored: _Scored) -> Tens
 
 
 def _score(
-    image_id: str, samples: Tensor, question: Question, partners: Partners, n_samples: int
+    image_id: str,
+    samples: Tensor,
+    question: Question,
+    partners: Partners,
+    n_samples: int,
+    factors: FactorStore,
 ) -> ImageScores:
     """Score one image's samples with its observation and target."""
     observation, target = partners.observations[image_id], partners.targets.get(image_id)
@@ -209,6 +218,7 @@ def _score(
         other=None if target is None else _other(image_id, partners, device),
         rule=question.rule,
         n_samples=n_samples,
+        store=factors,
     )
 
 

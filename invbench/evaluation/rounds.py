@@ -21,6 +21,7 @@ from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
 from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchronized_clock
 from invbench.runs import NOTICEABLE
+from invbench.uncertainty import FactorStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,7 @@ class Rounds:
         self.gallery = Gallery(self.settings.n_pictures, experiment.metrics)
         self._experiment = experiment
         self._on_image = on_image
+        self._factors = FactorStore()
         self._features: list[NDArray[np.float64]] = []
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
         self._drawn: tuple[Observed, Tensor] | None = None  # waits to be scored
@@ -176,6 +178,7 @@ class Rounds:
                 other=self._other(observed),
                 rule=settings.rule,
                 noise_fit=self._experiment.noise_fit,
+                store=self._factors,
             )
         )
         shown = (observed.image_id, samples, observed.observation, target)

@@ -9,9 +9,10 @@ import torch
 
 from invbench.errors import InvalidImagesError
 from invbench.evaluation.targets import SCORE_CAPS, against_target
-from invbench.images import trusted
+from invbench.images import to_uint8, trusted
 from invbench.uncertainty import (
     Additive,
+    FactorStore,
     coverage,
     crps,
     duplicate_fraction,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from invbench.evaluation.noise_fit import NoiseFit
     from invbench.metrics import Metric
     from invbench.operators import Operator
-    from invbench.uncertainty import Interval, Rule
+    from invbench.uncertainty import Interval, Rule, SortedFactors
 
 LEVEL = 0.9
 
@@ -71,7 +72,7 @@ class ImageScores:
             `uncertainty.tarp_fractions`; None without another photograph.
         target: what samples score against the target, see `targets.against_target`.
         needed_factors: for every value of the target, the least factor by which its interval must
-            be scaled to cover it; sorted, float32. Calibration needs nothing else.
+            be scaled to cover it. Calibration needs nothing else.
     """
 
     validity: Mapping[str, NDArray[np.float64]]
@@ -91,7 +92,7 @@ class ImageScores:
     rank_histogram: NDArray[np.float64] | None = None
     tarp: float | None = None
     target: Mapping[str, float] = field(default_factory=dict)
-    needed_factors: NDArray[np.float32] | None = None
+    needed_factors: SortedFactors | None = None
 
 
 def score_image(
@@ -105,11 +106,13 @@ def score_image(
     rule: Rule = "linear",
     noise_fit: NoiseFit | None = None,
     n_samples: int | None = None,
+    store: FactorStore | None = None,
 ) -> ImageScores:
     """Score the samples of one image.
 
     Args:
-        samples: ``[K, 3, H, W]`` in [0, 1].
+        samples: ``[K, 3, H, W]``, multiples of 1/255 in [0, 1], as are all other images but the
+            observation.
         observation: ``[c, h, w]`` in [0, 1].
         operator: the forward process.
         metrics: what to compare by: reobservations and observation, samples and target.
@@ -119,6 +122,7 @@ def score_image(
         noise_fit: with it, reobservations are held against the noise, and not scored by `metrics`.
         n_samples: how many of the first samples intervals and all that is said of spread are made
             from; all by default. Scores of single samples are those of all.
+        store: where the needed factors go; one for all images holds them on disk if they are many.
 
     Raises:
         InvalidImagesError: if reobservations do not have the observation's shape.
@@ -136,22 +140,26 @@ def score_image(
             found = _validity(reobservations, observation, metrics, noise_fit)
             if target is not None:
                 found = replace(found, target=against_target(samples, target, metrics))
-            few = samples[:n_samples]
+            few = to_uint8(samples[:n_samples])  # comparing bytes is faster, and exact
             if len(few) < 2:
                 return found
-            intervals = interval(few, level=LEVEL, rule=rule)
             null_space = null_space_width(reobservations[:n_samples], level=LEVEL, rule=rule)
-        found = replace(
-            found,
-            width=float(mean_length(intervals)),
-            null_space_width=float(null_space),
-            duplicate_fraction=float(duplicate_fraction(few)),
-        )
-        if target is None:
-            return found
-        if other is not None:
-            found = replace(found, tarp=float(tarp_fractions(few, target, other)))
-        return _with_target(found, few, target, intervals)
+            intervals = interval(few, level=LEVEL, rule=rule)
+            found = replace(
+                found,
+                width=float(mean_length(intervals)),
+                null_space_width=float(null_space),
+                duplicate_fraction=float(duplicate_fraction(few)),
+            )
+            if target is None:
+                return found
+            if other is not None:
+                found = replace(found, tarp=float(tarp_fractions(few, target, other)))
+            center = samples[:n_samples].mean(dim=0)
+            factors = Additive(center).needed_factors(intervals, target).flatten().cpu().numpy()
+            factors.sort()
+            found = replace(found, needed_factors=(store or FactorStore()).keep(factors))
+            return _with_target(found, few, target, intervals)
 
 
 def _validity(
@@ -177,12 +185,12 @@ def _with_target(
     scores: ImageScores, samples: Tensor, target: Tensor, intervals: Interval
 ) -> ImageScores:
     """Add what a target tells about the samples and their intervals."""
-    distances = pool_distances(samples, target)
+    truth = to_uint8(target)
+    distances = pool_distances(samples, truth)
     variance, squared_error = role_spread_and_error(distances)
     risks = size_stratified_risk(intervals, target, generator=torch.Generator().manual_seed(0))
-    roles = role_coverage(samples, target, level=LEVEL, rule=intervals.rule)
-    ranks = rank_histogram(samples, target, generator=torch.Generator().manual_seed(0)).double()
-    factors = Additive(samples.mean(dim=0)).needed_factors(intervals, target)
+    roles = role_coverage(samples, truth, level=LEVEL, rule=intervals.rule)
+    ranks = rank_histogram(samples, truth, generator=torch.Generator().manual_seed(0)).double()
     return replace(
         scores,
         coverage=float(coverage(intervals, target)),
@@ -194,5 +202,4 @@ def _with_target(
         role_coverage=roles.cpu().numpy(),
         role_energy=role_energy(distances).cpu().numpy(),
         rank_histogram=(ranks / ranks.sum()).cpu().numpy(),
-        needed_factors=factors.flatten().sort().values.cpu().numpy(),
     )

@@ -12,6 +12,7 @@ from invbench.errors import DidNotConvergeError
 from invbench.evaluation.estimates import estimate
 from invbench.evaluation.sampling import draw_samples, observe
 from invbench.evaluation.targets import SCORE_CAPS
+from invbench.images import to_uint8
 from invbench.metrics import psnr
 from invbench.models import fitted_prior, has_reference, reference_sampler
 from invbench.runs import SkillRecord
@@ -71,11 +72,12 @@ def reference_row(
         samples = draw_samples(sampler, observed, replace(settings, dtype="float32"))
     except DidNotConvergeError:
         return None
-    problem, target, observation = observed.problem, observed.target, observed.compared
+    problem, observation = observed.problem, observed.compared
+    levels, target = to_uint8(samples), to_uint8(observed.target)
     row = {
-        "crps": float(crps(samples, target)),
-        "energy": float(role_energy(pool_distances(samples, target))[0]),
-        "coverage": float(role_coverage(samples, target)[0]),
+        "crps": float(crps(levels, target)),
+        "energy": float(role_energy(pool_distances(levels, target))[0]),
+        "coverage": float(role_coverage(levels, target)[0]),
     }
     if not problem.noise:
         validity = psnr(problem.operator(samples), observation)

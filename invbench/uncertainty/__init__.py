@@ -23,6 +23,7 @@ from invbench.uncertainty.bounds import (
     wsr,
 )
 from invbench.uncertainty.calibration import Calibration, RiskCurve, risk_curve
+from invbench.uncertainty.factors import FactorStore, SortedFactors
 from invbench.uncertainty.interval_scores import (
     ConffusionMetrics,
     channel_coverage,
@@ -86,11 +87,13 @@ __all__ = [
     "ConffusionMetrics",
     "CrossCalibration",
     "Estimate",
+    "FactorStore",
     "Interval",
     "RiskCurve",
     "RoleTest",
     "Rule",
     "Scaling",
+    "SortedFactors",
     "Split",
     "band_of",
     "bootstrap_over_images",

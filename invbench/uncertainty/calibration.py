@@ -6,17 +6,21 @@ independent, losses of pixels are not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from invbench.uncertainty.errors import InvalidLossesError
+from invbench.uncertainty.factors import FactorStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from invbench.uncertainty.factors import SortedFactors
 
 Method = Literal[
     "rcps_hb",
@@ -39,47 +43,61 @@ Reason = Literal[
 
 _BITS_OF_INFINITY = 0x7F800000
 _ROUNDING = 1e-14
+_COUNTS_KEPT = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class RiskCurve:
     """The loss of each unit as a function of the scaling factor.
 
-    A unit's loss at a factor is the share of its entries that the scaled interval misses, which
-    is the share of its needed factors above that factor.
+    A unit is an image, or all images of a photograph. Its loss at a factor is the share of its
+    entries that the scaled interval misses, which is the share of needed factors above that factor.
 
     Attributes:
-        units: for each unit, the sorted float32 needed factors of its entries; inf where no
-            factor covers the entry.
+        images: the sorted needed factors of each image; inf where no factor covers an entry.
         scaling: the name of the family that the factors belong to.
+        units: the images of each unit; every image is one by default.
 
     Raises:
         InvalidLossesError: if there is no unit, or one without entries.
     """
 
-    units: tuple[NDArray[np.float32], ...]
+    images: tuple[SortedFactors, ...]
     scaling: str
+    units: tuple[NDArray[np.intp], ...] = ()
+    _counts: dict[np.float32, NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.units or not all(unit.size for unit in self.units):
+        if not self.images or not all(image.size for image in self.images):
             raise InvalidLossesError("no image, or one without entries, to calibrate on")
+        if not self.units:
+            object.__setattr__(self, "units", tuple(np.arange(len(self.images))[:, None]))
 
     def __len__(self) -> int:
         return len(self.units)
 
+    @cached_property
+    def n_entries(self) -> NDArray[np.int64]:
+        """The number of entries of each unit, ``[n]``."""
+        return self._of_units(np.array([image.size for image in self.images]))
+
     def losses(self, factor: float) -> NDArray[np.float64]:
         """Return the loss of each unit at one factor, ``[n]``; 0 at an infinite factor."""
-        threshold = np.float32(factor)
-        missed = [unit.size - unit.searchsorted(threshold, side="right") for unit in self.units]
-        return np.array(missed) / [unit.size for unit in self.units]
+        return self._of_units(self._n_missed(np.float32(factor))) / self.n_entries
 
     def losses_at(self, factors: ArrayLike) -> NDArray[np.float64]:
         """Return the loss of each unit at several factors, ``[len(factors), n]``."""
         thresholds = np.asarray(factors, dtype=np.float32)
-        columns = [
-            1 - unit.searchsorted(thresholds, side="right") / unit.size for unit in self.units
-        ]
+        columns = []
+        for index in range(len(self)):
+            needed = self.needed_factors(index)
+            columns.append(1 - needed.searchsorted(thresholds, side="right") / needed.size)
         return np.stack(columns, axis=-1)
+
+    def needed_factors(self, index: int) -> NDArray[np.float32]:
+        """Return the needed factors of all entries of one unit, sorted."""
+        parts = [self.images[image].read() for image in self.units[index]]
+        return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
     def smallest_factor(self, risk: float) -> float:
         """Return the smallest factor >= 0 at which the mean loss is at most ``risk`` >= 0.
@@ -96,21 +114,44 @@ class RiskCurve:
             fails, passes = (fails, middle) if accepted else (middle, passes)
         return _float_of(passes)
 
-    def select(self, images: ArrayLike, groups: Sequence[object] | None = None) -> RiskCurve:
+    def select(self, units: ArrayLike, groups: Sequence[object] | None = None) -> RiskCurve:
         """Return the curve of some units only, merged by group if groups are given.
 
         Args:
-            images: indices of the units to keep, or a mask.
+            units: indices of the units to keep, or a mask.
             groups: for every unit of this curve, what it belongs to, such as its photograph.
         """
-        chosen = np.arange(len(self))[np.asarray(images)]
-        if groups is None:
-            return RiskCurve(tuple(self.units[index] for index in chosen), self.scaling)
-        members: dict[object, list[NDArray[np.float32]]] = {}
-        for index in chosen:
-            members.setdefault(groups[index], []).append(self.units[index])
-        merged = tuple(np.sort(np.concatenate(units)) for units in members.values())
-        return RiskCurve(merged, self.scaling)
+        chosen = np.arange(len(self))[np.asarray(units)]
+        if not len(chosen):
+            raise InvalidLossesError("no image to calibrate on")
+        members: dict[object, list[NDArray[np.intp]]] = {}
+        for position, index in enumerate(chosen):
+            group = position if groups is None else groups[index]
+            members.setdefault(group, []).append(self.units[index])
+        return replace(self, units=tuple(map(np.concatenate, members.values())))
+
+    def _n_missed(self, threshold: np.float32) -> NDArray[np.int64]:
+        """Count the entries of each image beyond a factor, once for all curves of these images.
+
+        Curves that leave out one photograph after the other ask for nearly the same factors.
+        """
+        if threshold not in self._counts:
+            if len(self._counts) >= _COUNTS_KEPT:
+                self._counts.clear()
+            counts = [image.n_beyond(threshold) for image in self.images]
+            self._counts[threshold] = np.array(counts)
+        return self._counts[threshold]
+
+    @cached_property
+    def _members(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The images of all units in one row, and where each unit begins there."""
+        lengths = [len(unit) for unit in self.units]
+        return np.concatenate(self.units), np.cumsum([0, *lengths[:-1]])
+
+    def _of_units(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Add up the numbers of each unit's images."""
+        images, starts = self._members
+        return np.add.reduceat(counts[images], starts)
 
 
 def risk_curve(needed_factors: ArrayLike, *, scaling: str) -> RiskCurve:
@@ -135,7 +176,7 @@ def risk_curve(needed_factors: ArrayLike, *, scaling: str) -> RiskCurve:
     if not factors.min() >= 0:
         raise InvalidLossesError("needed factors hold NaN or negative values")
     rows = np.sort(factors.reshape(len(factors), -1), axis=-1)
-    return RiskCurve(tuple(rows), scaling)
+    return RiskCurve(tuple(map(FactorStore().keep, rows)), scaling)
 
 
 @dataclass(frozen=True, kw_only=True)

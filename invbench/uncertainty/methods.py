@@ -168,11 +168,8 @@ def split_conformal_image(
         \hat\lambda = s_{(k)} , \quad k = \lceil (n + 1)(1 - \delta) \rceil
     """
     _check_levels(alpha, delta)
-    missable = [math.floor(_snap(alpha * unit.size)) for unit in curve.units]
-    scores = [
-        float(unit[unit.size - missed - 1])
-        for unit, missed in zip(curve.units, missable, strict=True)
-    ]
+    units = map(curve.needed_factors, range(len(curve)))
+    scores = [float(unit[unit.size - math.floor(_snap(alpha * unit.size)) - 1]) for unit in units]
     needed = _conformal_images_needed(delta)
     guarantee = _Guarantee("split_conformal_image", alpha, delta, needed)
     return _result(guarantee, curve, *_conformal_quantile(scores, delta))
@@ -195,7 +192,8 @@ def split_conformal_entry(
     ``delta`` plays no part; it is only recorded.
     """
     _check_levels(alpha, delta)
-    scores = [float(generator.choice(unit)) for unit in curve.units]
+    units = map(curve.needed_factors, range(len(curve)))
+    scores = [float(generator.choice(unit)) for unit in units]
     needed = _conformal_images_needed(alpha)
     guarantee = _Guarantee("split_conformal_entry", alpha, delta, needed)
     return _result(guarantee, curve, *_conformal_quantile(scores, alpha))

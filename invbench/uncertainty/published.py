@@ -52,7 +52,7 @@ def conffusion_published(
 
     The bound is fed the number of pixels; neighbours are correlated, so it is far too small.
     """
-    n_pixels = sum(unit.size for unit in curve.units)
+    n_pixels = int(curve.n_entries.sum())
     procedure = _Procedure(
         "conffusion_published", hoeffding_bentkus_conffusion_published, n_pixels, alpha, delta
     )

@@ -55,7 +55,8 @@ def role_coverage(
             flat = pool.flatten(1)
             for _, pixels, found in order_statistics(pool, ranks):
                 values = {rank: row[0] for rank, row in zip(ranks, found, strict=True)}
-                counts += _covered(flat[:, pixels], values, low, high)
+                covered = _covered(flat[:, pixels], values, low, high)
+                counts += covered.view(torch.int8).sum(1, dtype=torch.int32)
         return counts.double() / truth.numel()
 
     return each_image(one, samples, target)
@@ -85,7 +86,11 @@ def pool_distances(
         products = torch.zeros(len(samples), len(samples), dtype=torch.float64, device=truth.device)
         n_values = 0
         for rows, part in strips(samples, truth, lines=downsample):
-            errors = rows - part
+            if part.dtype == torch.uint8 and downsample == 1 and not gray:
+                products += _products_of_levels(rows, part)
+                n_values += part.numel()
+                continue
+            errors = as_float(rows) - as_float(part)
             errors = errors.mean(1, keepdim=True) if gray else errors
             errors = functional.avg_pool2d(errors, downsample) if downsample > 1 else errors
             exact = errors.flatten(1).double()  # or the distances of near duplicates cancel
@@ -153,7 +158,7 @@ def role_histograms(
     check_pair(samples, target)
 
     def one(samples: Tensor, truth: Tensor) -> Tensor:
-        pool = torch.cat([truth[None], as_float(samples)]).flatten(1)
+        pool = torch.cat([as_float(truth)[None], as_float(samples)]).flatten(1)
         pool = pool[:, :: max(1, pool.shape[1] // n_entries)]
         shuffled = torch.randperm(len(pool), generator=generator, device=generator.device)
         shuffled = shuffled.to(pool.device)
@@ -167,6 +172,17 @@ def role_histograms(
     return each_image(one, samples, target)
 
 
+def _products_of_levels(samples: Tensor, target: Tensor) -> Tensor:
+    """Return the inner products of the errors of 8-bit samples, without any rounding, ``[K, K]``.
+
+    Errors are whole numbers up to 255, and float32 holds the sums of 256 of their products exactly.
+    """
+    errors = (samples.float() - target.float()).flatten(1)
+    padded = functional.pad(errors, (0, -errors.shape[1] % 256))
+    cells = padded.unflatten(1, (-1, 256)).transpose(0, 1)
+    return torch.bmm(cells, cells.mT).sum(0, dtype=torch.float64) / 255**2
+
+
 def _neighbours(place: float, n_members: int) -> range:
     """Return the 0-based ranks in the pool that the end at ``place`` of K samples depends on."""
     first = math.floor(place) - 1
@@ -174,7 +190,7 @@ def _neighbours(place: float, n_members: int) -> range:
 
 
 def _covered(pool: Tensor, found: dict[int, Tensor], low: float, high: float) -> Tensor:
-    """Count the covered entries of each member ``[K+1, P]``, from order statistics of the pool.
+    """Tell which entries of each member are covered, ``[K+1, P]``, by order statistics of the pool.
 
     Let a and w be the whole and the fractional part of ``low``. Without member x, the lower end is
     between samples a and a+1: if x is among the first a of the pool, these are the pool's a+1 and
@@ -182,12 +198,14 @@ def _covered(pool: Tensor, found: dict[int, Tensor], low: float, high: float) ->
     the (a+1)th, they are the pool's a and a+2, and interpolation decides. Likewise above.
     """
     lower, upper = (_end(found, place) for place in (low, high))
+    if pool.dtype == torch.uint8:  # whole numbers beyond an end are those beyond the next of them
+        lower, upper = lower.ceil().to(torch.uint8), upper.floor().to(torch.uint8)
     a, b = math.floor(low), math.floor(high)
     middle_low, middle_high = found[a], found[b]
     # Mirrored, the (b+1)th of the pool is the one that interpolation decides about
     above = (pool > middle_low) | ((pool == middle_low) & (pool >= lower))
     below = (pool < middle_high) | ((pool == middle_high) & (pool <= upper))
-    return (above & below).sum(1)
+    return above & below
 
 
 def _end(found: dict[int, Tensor], place: float) -> Tensor:

@@ -1,7 +1,7 @@
 """Scores of samples against targets that need no calibration, one for each image.
 
-Samples are ``[..., K, C, H, W]``, float in [0, 1] or uint8; targets ``[..., C, H, W]``. Images are
-treated one at a time and scratch is bounded, whatever the size of the batch.
+Samples are ``[..., K, C, H, W]`` and targets ``[..., C, H, W]``, float in [0, 1] or uint8. Images
+are treated one at a time and scratch is bounded, whatever the size of the batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from invbench.uncertainty.pairs import as_float, check_divides, check_pair, each_image, strips
+from invbench.uncertainty.pairs import (
+    alike,
+    as_float,
+    check_divides,
+    check_pair,
+    each_image,
+    strips,
+)
 from invbench.uncertainty.quantiles import check_samples, order_statistics
 
 if TYPE_CHECKING:
@@ -57,7 +64,7 @@ def crps(samples: Tensor, target: Tensor, *, fair: bool = True) -> Tensor:
     totals = torch.zeros(len(targets), dtype=torch.float64, device=target.device)
     unit = 1 / 255 if samples.dtype == torch.uint8 else 1.0
     for images, pixels, rows in order_statistics(samples, range(n_samples)):
-        y = targets[images, pixels]
+        y = as_float(targets[images, pixels])
         scores = torch.zeros_like(y)
         for row, weight in zip(rows, weights, strict=True):
             x = row * unit
@@ -110,7 +117,7 @@ def energy_score(
     def one(samples: Tensor, truth: Tensor) -> Tensor:
         parts = []
         for rows, part in strips(samples, truth, lines=downsample * (patch or 1)):
-            errors = rows - part
+            errors = as_float(rows) - as_float(part)
             if downsample > 1:
                 errors = functional.avg_pool2d(errors, downsample)
             products = _inner_products(_cells(errors, patch))
@@ -144,9 +151,10 @@ def spread_and_error(samples: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     def one(samples: Tensor, truth: Tensor) -> Tensor:
         totals = torch.zeros(2, dtype=torch.float64, device=truth.device)
         for rows, part in strips(samples, truth):
-            mean = rows.mean(0)
-            squares = (rows - mean).square_().sum() / (len(rows) - 1)
-            totals += torch.stack([squares, (mean - part).square_().sum()])
+            x = as_float(rows)
+            mean = x.mean(0)
+            squares = (x - mean).square_().sum() / (len(x) - 1)
+            totals += torch.stack([squares, (mean - as_float(part)).square_().sum()])
         return totals / truth.numel()
 
     variance, error = each_image(one, samples, target).unbind(-1)
@@ -198,12 +206,12 @@ def rank_histogram(samples: Tensor, target: Tensor, *, generator: torch.Generato
     n_samples = samples.shape[-4]
 
     def one(samples: Tensor, truth: Tensor) -> Tensor:
-        below = torch.zeros_like(truth, dtype=torch.int64)
+        x, y = alike(samples, truth)
+        below = torch.zeros_like(y, dtype=torch.int16)  # a quarter of the memory to go through
         ties = torch.zeros_like(below)
-        for sample in samples:
-            x = as_float(sample)
-            below += x < truth
-            ties += x == truth
+        for sample in x:
+            below += sample < y
+            ties += sample == y
         draws = torch.rand(
             truth.shape, generator=generator, device=generator.device, dtype=torch.float32
         )

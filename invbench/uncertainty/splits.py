@@ -164,28 +164,15 @@ def cross_calibrate(
     """
     splits = tuple(splits)
     labels = number_groups(groups, len(curve), at_least=2)
-    of_groups = curve.select(range(len(curve)), groups)  # sorted once, not for every split
     calibrations = []
     losses = []
     for split in splits:
         if np.isin(labels[split.scored], labels[split.calibration]).any():
             raise InvalidSplitError("a split scores a group that it calibrates on")
-        seen = _units_seen(of_groups, curve, split, labels)
-        result = calibrator(seen)
+        result = calibrator(curve.select(split.calibration, labels.tolist()))
         calibrations.append(result)
         losses.append(curve.select(split.scored).losses(result.lambda_hat))
     return CrossCalibration(splits, tuple(calibrations), tuple(losses))
-
-
-def _units_seen(
-    of_groups: RiskCurve, curve: RiskCurve, split: Split, labels: NDArray[np.intp]
-) -> RiskCurve:
-    """Return the curve of the groups that a split calibrates on, in order of first appearance."""
-    seen = labels[split.calibration]
-    whole = np.flatnonzero(np.isin(labels, seen))
-    if np.array_equal(np.sort(split.calibration), whole):
-        return of_groups.select(list(dict.fromkeys(seen.tolist())))
-    return curve.select(split.calibration, labels.tolist())  # parts of groups, or images twice
 
 
 def _split(scored: NDArray[np.bool_]) -> Split:

@@ -64,7 +64,7 @@ def tarp_fractions(samples: Tensor, target: Tensor, references: Tensor) -> Tenso
     flat = references.reshape(-1, *target.shape[-3:])
     fractions = []
     for (rows, truth), reference in zip(image_pairs(samples, target), flat, strict=True):
-        limit = _distance(truth, reference)
+        limit = _distance(as_float(truth), reference)
         distances = torch.stack([_distance(as_float(row), reference) for row in rows])
         ties = (distances == limit).sum() / 2
         fractions.append(((distances < limit).sum() + ties).double() / len(rows))

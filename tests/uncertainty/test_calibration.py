@@ -106,6 +106,10 @@ class TestRiskCurve:
             pytest.approx((factors[1] > 1).mean()),
         ]
 
+    def test_refuses_to_select_nothing(self):
+        with pytest.raises(InvalidLossesError, match="no image"):
+            curve_of(3).select([])
+
     def test_refuses_nan_and_single_rows(self):
         for factors in ([[0.1, math.nan]], [[-0.1, 0.2]], [0.1, 0.2], np.zeros((0, 3))):
             with pytest.raises(InvalidLossesError):

@@ -64,7 +64,7 @@ class TestGuarantees:
 
     def test_counting_pixels_breaks_it(self, curves):
         def by_pixel(curve):
-            n_pixels = sum(unit.size for unit in curve.units)
+            n_pixels = int(curve.n_entries.sum())
             acceptable = largest_acceptable_risk(n_pixels, 0.1, 0.1)
             return replace(rcps_hb(curve), lambda_hat=curve.smallest_factor(acceptable))
 
