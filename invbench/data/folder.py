@@ -17,10 +17,10 @@ from invbench.errors import (
     UnreadableImageError,
 )
 from invbench.escaping import counted
-from invbench.images import Flaw, find_images, read_image
+from invbench.images import Flaw, declared_size, find_images, read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -42,7 +42,7 @@ def folder_photos(
         folder: of photographs.
         size: of the targets, in pixels.
         count: how many at most; all by default. No file is read after these, and what cannot be
-            used there is only said.
+            used there is only said. If one before them cannot be used, their headers are read, too.
         groups: whether each image is a photograph of its own, or those of a sub-folder are one.
 
     Raises:
@@ -53,26 +53,37 @@ def folder_photos(
     found = find_images(folder)
     flaws = list(found.flaws)
     photos: list[Photo] = []
-    for name, path in found.files.items():
-        if len(photos) == count:
-            break
+    rest = iter(found.files.items())
+    for name, path in rest:
         try:
             pixels = square(read_image(path), size)
         except UnreadableImageError as error:
             flaws.append(Flaw.of(error, path, folder))
         else:
             photos.append(Photo(name, group_of(name, groups), pixels))
+        if len(photos) == count:
+            break
     behind: list[Flaw] = []
     if photos and len(photos) == count:
         last = found.files[photos[-1].id].relative_to(folder).parts
         behind = [flaw for flaw in flaws if Path(flaw.where).parts > last]
     if len(behind) < len(flaws):
+        flaws += _flawed_headers(rest, folder, size)
         raise UnreadableImageError(_listed(folder, flaws))
     if not photos:
         raise EmptyFolderError(f"{folder}: no image")
     for remark in _remarks(found, len(photos), behind):
         warnings.warn(f"{folder}: {remark}", FolderWarning, stacklevel=2)
     return photos
+
+
+def _flawed_headers(files: Iterable[tuple[str, Path]], folder: Path, size: int) -> Iterator[Flaw]:
+    """Yield what the headers of further files tell, so that one listing has all of a folder."""
+    for _, path in files:
+        try:
+            _refuse_small(*declared_size(path), size)
+        except UnreadableImageError as error:
+            yield Flaw.of(error, path, folder)
 
 
 def _remarks(found: ImageFiles, used: int, behind: Sequence[Flaw]) -> Iterator[str]:
@@ -106,9 +117,8 @@ def square(pixels: Tensor, size: int) -> Tensor:
         UnreadableImageError: if it would have to be enlarged.
     """
     height, width = pixels.shape[-2:]
+    _refuse_small(width, height, size)
     side = min(height, width)
-    if side < size:
-        raise UnreadableImageError(f"{width}x{height} pixels; at least {size} are needed")
     top, left = (height - side) // 2, (width - side) // 2
     pixels = pixels[:, top : top + side, left : left + side]
     if side == size:
@@ -117,6 +127,11 @@ def square(pixels: Tensor, size: int) -> Tensor:
         (size, size), Image.Resampling.LANCZOS
     )
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+
+
+def _refuse_small(width: int, height: int, size: int) -> None:
+    if min(width, height) < size:
+        raise UnreadableImageError(f"{width}x{height} pixels; at least {size} are needed")
 
 
 def _listed(folder: Path, flaws: Sequence[Flaw]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from invbench.errors import InvalidImagesError
-from invbench.images.files import read_image, write_png
+from invbench.images.files import declared_size, read_image, write_png
 from invbench.images.folders import Flaw, ImageFiles, find_images, is_litter, require_folder
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Flaw",
     "ImageFiles",
     "check_images",
+    "declared_size",
     "find_images",
     "from_signed",
     "from_uint8",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import warnings
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from invbench.errors import UnreadableImageError
 from invbench.files import atomic_write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -51,24 +53,24 @@ def read_image(path: Path, *, channels: int = 3) -> Tensor:
             channel, several frames, transparency and other colour models; for colour where gray is
             asked for.
     """
-    _refuse_special(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow remarks of a file changes no pixel of it
-            pixels = _decode(path)
-    except UnreadableImageError:
-        raise
-    except PermissionError as error:
-        raise UnreadableImageError(f"{path}: cannot be opened ({error.strerror})") from error
-    except Exception as error:  # decoders raise anything when a file is damaged
-        message = f"{path}: cannot be read as {', '.join(FORMATS)} ({error})"
-        raise UnreadableImageError(message) from error
+    with _named_refusals(path), _opened(path) as image:
+        pixels = _decoded(path, image)
     tensor = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
     if channels == 3:
         return tensor
     if not (torch.equal(tensor[0], tensor[1]) and torch.equal(tensor[0], tensor[2])):
         raise UnreadableImageError(f"{path}: has colour where a gray image is expected")
     return tensor[:1]
+
+
+def declared_size(path: Path) -> tuple[int, int]:
+    """Return the width and height that a file's header declares; nothing is decoded.
+
+    Raises:
+        UnreadableImageError: for what `read_image` refuses by the header alone.
+    """
+    with _named_refusals(path), _opened(path) as image:
+        return image.size
 
 
 def write_png(path: Path, pixels: Tensor) -> None:
@@ -99,8 +101,26 @@ def _refuse_special(path: Path) -> None:
         raise UnreadableImageError(f"{path}: is {kind}, no image file")
 
 
-def _decode(path: Path) -> Image.Image:
-    """Open, check and decode a file; return 8-bit RGB."""
+@contextmanager
+def _named_refusals(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into a refusal that names the file."""
+    _refuse_special(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow remarks of a file changes no pixel of it
+            yield
+    except UnreadableImageError:
+        raise
+    except PermissionError as error:
+        raise UnreadableImageError(f"{path}: cannot be opened ({error.strerror})") from error
+    except Exception as error:  # decoders raise anything when a file is damaged
+        message = f"{path}: cannot be read as {', '.join(FORMATS)} ({error})"
+        raise UnreadableImageError(message) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a file and check its header."""
     with path.open("rb") as stream:
         header = stream.read(25)
         coded = _coded_colours(stream) if header.startswith(b"\x89PNG") else None
@@ -109,10 +129,15 @@ def _decode(path: Path) -> Image.Image:
             raise UnreadableImageError(f"{path}: {OTHER_COLOURS}")
         with _open(path, stream) as image:
             _refuse(path, image, header)
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            _refuse_colours(path, image)
-            return _to_srgb(_without_alpha(path, image), image.info.get("icc_profile"))
+            yield image
+
+
+def _decoded(path: Path, image: Image.Image) -> Image.Image:
+    """Decode an open file, as a viewer shows it; return 8-bit RGB."""
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    _refuse_colours(path, image)
+    return _to_srgb(_without_alpha(path, image), image.info.get("icc_profile"))
 
 
 def _coded_colours(stream: io.BufferedReader) -> bytes | None:
