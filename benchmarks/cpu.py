@@ -14,14 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from gpu_ratios import MORE_PEERS, PEERS, compare
+from peers import MORE_PEERS, PEERS, compare
 
 from invbench.files import atomic_write
 from invbench.machine import device_key, keep_freed_memory
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- cpu -->", "<!-- /cpu -->"
-PACKAGES = (*("torch", "torchvision", "numpy", "Pillow", "torchmetrics", "kornia", "piq", "lpips"),)
+PACKAGES = ["torch", "torchvision", "numpy", "Pillow", "scikit-image"]
+PACKAGES += ["torchmetrics", "kornia", "piq", "lpips"]
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from gpu_ratios import PEERS, compare
 from gpu_table import write_tables
+from peers import PEERS, compare
 
 from invbench.data.synthetic import gaussian_photos
 from invbench.evaluation import draw_samples, observe, score_image

@@ -8,7 +8,7 @@ clock includes the loading of LPIPS, the reference's does not. The two take turn
 median over rounds, with its range. The scores of both are compared. How long Pillow takes to decode
 the files is said apart: both need it, so it bounds the ratio.
 
-    OMP_NUM_THREADS=1 python benchmarks/studies/ratios/score.py [--images 8] [--samples 50]
+    OMP_NUM_THREADS=1 python benchmarks/studies/score_speed.py [--images 8] [--samples 50]
 """
 
 from __future__ import annotations

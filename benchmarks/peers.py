@@ -94,6 +94,18 @@ def piq_ssim(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return piq.ssim(y, x.expand_as(y), data_range=1.0, **plain)
 
 
+def skimage_psnr(y: np.ndarray, x: np.ndarray) -> list[float]:
+    from skimage.metrics import peak_signal_noise_ratio
+
+    return [peak_signal_noise_ratio(x, one, data_range=255) for one in y]
+
+
+def skimage_ssim(y: np.ndarray, x: np.ndarray) -> list[float]:
+    from skimage.metrics import structural_similarity
+
+    return [structural_similarity(x, one, data_range=255, channel_axis=-1) for one in y]
+
+
 def torchvision_gray(images: torch.Tensor) -> torch.Tensor:
     from torchvision.transforms.v2.functional import rgb_to_grayscale
 
@@ -148,6 +160,18 @@ def metrics(
     return pair
 
 
+def metrics_of_levels(
+    theirs: Callable[..., list[float]], ours: Callable[..., torch.Tensor]
+) -> Callable[[np.ndarray, torch.device], Pair]:
+    """Pair a metric that takes 8-bit images in NumPy's memory with ours, which takes floats."""
+
+    def pair(images: np.ndarray, device: torch.device) -> Pair:
+        y = from_uint8(on_device(images, device))
+        return partial(theirs, images, images[0]), partial(ours, y, y[0])
+
+    return pair
+
+
 def tensors(
     theirs: Callable[[torch.Tensor], object], ours: Callable[[torch.Tensor], object]
 ) -> Callable[[np.ndarray, torch.device], Pair]:
@@ -189,8 +213,10 @@ PEERS: dict[str, Callable[[np.ndarray, torch.device], Pair]] = {
 MORE_PEERS: dict[str, Callable[[np.ndarray, torch.device], Pair]] = {
     "bicubic/torchvision": tensors(torchvision_sixteenth, sixteenth),
     "gray/torchvision": tensors(torchvision_gray, grayscale),
+    "psnr/scikit-image": metrics_of_levels(skimage_psnr, psnr),
+    "ssim/scikit-image": metrics_of_levels(skimage_ssim, ssim),
     "psnr/piq": metrics(piq_psnr, psnr),
     "ssim/piq": metrics(piq_ssim, partial(ssim, window="gaussian")),
     "quantiles/numpy": quantiles,
 }
-"""What only a CPU is asked: torchvision's results are not Pillow's, NumPy works nowhere else."""
+"""What only a CPU is asked: torchvision's results are not Pillow's, and NumPy knows no GPU."""
