@@ -40,9 +40,15 @@ def test_one_round_is_enough_where_nothing_is_saved(took):
 
 
 def test_what_is_kept_is_looked_at_again(took):
-    calls = took([0.01, 0.02, 0.01], [1.0, 0.9])
+    calls = took([0.01, 0.02, 0.01, 0.01, 0.01, 0.01], [1.0, 0.9, 1.0, 1.0, 1.0])
     assert share(calls, [1.1, 1.2]) == pytest.approx(1 - 0.02 / 0.9)
-    assert calls == ["repeat", "new", "repeat", "new", "repeat"]
+    assert calls == ["repeat", *["new", "repeat"] * 5]
+
+
+def test_a_second_look_ends_as_soon_as_one_round_is_as_slow_as_a_new_one(took):
+    calls = took([0.5, 0.5, 0.99], [1.0, 1.0])
+    assert share(calls, [1.0]) == pytest.approx(0.01)
+    assert calls == ["repeat", *["new", "repeat"] * 2]
 
 
 def test_a_machine_that_became_faster_is_no_sampler_that_keeps_results(took):
