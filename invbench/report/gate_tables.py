@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.escaping import counted, markdown
+from invbench.files import is_file
 from invbench.gate import Verdict
 from invbench.gate.verdicts import OPEN
 from invbench.report.markdown_tables import markdown_table
@@ -95,8 +97,7 @@ def conclusions(report: GateReport) -> list[str]:
 
 
 def outcome(report: GateReport) -> str:
-    """Say in one line what was shown; only what is identical or shown no worse is called passed."""
-    unresolved = report.having(Verdict.UNRESOLVED)
+    """Say in one line what was shown; passed is what is shown no worse."""
     if report.losses or report.slower:
         return _losses(report)
     if report.nothing_compared:
@@ -104,21 +105,32 @@ def outcome(report: GateReport) -> str:
     if report.having(*OPEN):
         counts = Counter(row.verdict for row in report.having(*OPEN))
         return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    if report.passed and not report.rows:
-        return "passed, no slower"
     if report.passed:
+        return _passed(report)
+    improved, unresolved, changed = map(
+        report.having, (Verdict.IMPROVED, Verdict.UNRESOLVED, Verdict.CHANGED)
+    )
+    found = [f"{counted(len(improved), 'row')} improved"] if improved else []
+    if unresolved:
+        found += [f"{counted(len(unresolved), 'row')} unresolved ({_worst(unresolved)})"]
+    if changed:
+        found += [f"{counted(len(changed), 'row')} changed by no more than is tolerated"]
+    return f"no regression found; {', '.join(found)}"
+
+
+def _passed(report: GateReport) -> str:
+    """Say what was shown, and how to keep what is better."""
+    if not report.rows:
+        return "passed, no slower"
+    improved = report.having(Verdict.IMPROVED)
+    if not improved:
         identical = len(report.having(Verdict.IDENTICAL)) == len(report.rows)
         return f"passed, {'identical' if identical else 'shown no worse'}"
-    found = (
-        [f"{counted(len(unresolved), 'row')} unresolved ({_worst(unresolved)})"]
-        if unresolved
-        else []
-    )
-    changed = report.having(Verdict.CHANGED)
-    found += (
-        [f"{counted(len(changed), 'row')} changed by no more than is tolerated"] if changed else []
-    )
-    return f"no regression found; {', '.join(found)}"
+    tolerated = " by more than is tolerated" if report.slight_losses else ""
+    said = f"passed: {counted(len(improved), 'row')} improved, none worse{tolerated}"
+    if is_file(Path(report.candidate)):  # of a baseline, which is kept
+        return said
+    return f"{said}; promote the run to keep it: `invbench baseline promote {report.candidate}`"
 
 
 def _losses(report: GateReport) -> str:

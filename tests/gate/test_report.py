@@ -28,8 +28,21 @@ class TestClosingLine:
             ({**OTHER, "shift": {"psnr": -1.0}}, "REGRESSED: 1 regressed", 1),
             ({"shift": {"psnr": -1.0}}, "REGRESSED: 1 changed", 1),
             ({"n_samples": 5}, "1 incomparable", 3),
+            (
+                {**OTHER, "shift": {"psnr": 1.0}},
+                "passed: 1 row improved, none worse; promote the run to keep it: `invbench",
+                0,
+            ),
+            (
+                {**OTHER, "shift": {"psnr": 1.0, "ssim": -0.0005}},
+                "passed: 1 row improved, none worse by more than is tolerated; promote",
+                0,
+            ),
         ],
-        ids=["same", "no worse", "unresolved", "changed", "regressed", "changed badly", "other"],
+        ids=[
+            *("same", "no worse", "unresolved", "changed", "regressed", "changed badly", "other"),
+            *("improved", "slightly worse elsewhere"),
+        ],
     )
     def test_it_says_what_was_shown(self, changed, said, status):
         report = with_record(record(**changed))
