@@ -10,7 +10,7 @@ import pytest
 
 from invbench.escaping import terminal
 from invbench.gate import GateReport
-from invbench.report import gate_lines
+from invbench.report import GATE_WIDTH, gate_lines, room
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("gate")
     found = []
     for report in reports:
-        said = gate_lines(report, every_row=False)
+        said = gate_lines(report, every_row=False, width=room(GATE_WIDTH))
         found += said[-1:] if quiet and report.passed else said
     for line in found + lines:
         terminalreporter.write_line(terminal(line))

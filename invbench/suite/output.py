@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from invbench.errors import FolderWarning, InvalidRecordError
 from invbench.escaping import counted, error_text
-from invbench.report import WIDTH, run_table, verdict_lines
+from invbench.report import WIDTH, room, run_table, verdict_lines
 from invbench.suite.columns import chosen_columns
 from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
 
@@ -70,8 +69,7 @@ def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:
         yield from verdict_lines(records)
     else:
         columns = chosen_columns(session.suite.options)
-        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
-        yield from run_table(records, columns, width=min(room, WIDTH))
+        yield from run_table(records, columns, width=room(WIDTH))
         for record in records:
             if record.status == "declined":
                 yield f"{record.case_id}: declined: {record.reason}"
