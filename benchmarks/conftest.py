@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
 from invbench.escaping import terminal
 from invbench.gate import GateReport
-from invbench.report import gate_lines
+from invbench.report import GATE_WIDTH, gate_lines, room
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 REPORTS = pytest.StashKey[list[GateReport]]()
 LINES = pytest.StashKey[list[str]]()
@@ -15,6 +22,22 @@ LINES = pytest.StashKey[list[str]]()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the gate's items after all others, whose order is kept."""
     items.sort(key=lambda item: item.path.name == "test_gate.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the file of what was skipped without the folder that the suite was installed to."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (Path(path).name, line, reason)
+    return report
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the folder that pytest-benchmark always makes, unless something was saved there."""
+    with suppress(OSError):
+        Path(config.getoption("benchmark_storage").removeprefix("file://")).rmdir()
 
 
 @pytest.hookimpl(trylast=True)
@@ -27,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("gate")
     found = []
     for report in reports:
-        said = gate_lines(report, every_row=False)
+        said = gate_lines(report, every_row=False, width=room(GATE_WIDTH))
         found += said[-1:] if quiet and report.passed else said
     for line in found + lines:
         terminalreporter.write_line(terminal(line))

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 from PIL import Image
 from scipy.fft import dctn
 from skimage import data
@@ -43,6 +44,14 @@ sizes = st.integers(1, 48)
 qualities = st.integers(1, 100)
 kinds = st.sampled_from(["photograph", "noise", "black and white", "flat"])
 tasks = pytest.mark.parametrize("operator", [PillowBicubic(), PillowGray(), PillowJpeg()], ids=repr)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def storage(tmp_path_factory):
+    """Keep what Hypothesis stores out of the folder that the user works in."""
+    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
+    yield
+    set_hypothesis_home_dir(None)
 
 
 def pixels(kind, seed, *shape):

@@ -30,7 +30,7 @@ from invbench.suite import PREFIX, Options, add_options, under_pytest
 from invbench.suite.checks import flaws, flaws_of_arguments, flaws_of_data
 from invbench.suite.command import NAME
 from invbench.suite.description import default_results
-from invbench.suite.output import choose_display, closing_lines, is_quiet
+from invbench.suite.output import choose_display, closing_lines, collected, is_quiet
 from invbench.suite.progress import Progress
 from invbench.suite.remote import Remote
 from invbench.suite.resolve import Suite
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from invbench.evaluation import Subject
 
 COMMAND = f"{PREFIX}command"  # given by `invbench run`, whose options have no prefix
+ACTIONS = {"ExecutionWarning": "default", "ResumeWarning": "default", "FolderWarning": "ignore"}
+"""Of our warnings; what is said of folders `_begin` has collected."""
 _SESSION = pytest.StashKey[Session]()
 
 
@@ -54,8 +56,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the options into a session; nothing is loaded yet."""
-    for warning in ("ExecutionWarning", "ResumeWarning", "FolderWarning"):
-        config.addinivalue_line("filterwarnings", f"default::invbench.errors.{warning}")
+    for warning, action in ACTIONS.items():
+        config.addinivalue_line("filterwarnings", f"{action}::invbench.errors.{warning}")
     chosen = {
         option.name: config.getoption(PREFIX + option.name.replace("_", "-"))
         for option in fields(Options)
@@ -251,7 +253,9 @@ def _begin(config: pytest.Config, selected: Sequence[str]) -> None:
     if selected:
         session = config.stash[_SESSION]
         cases = [case for case in session.suite.cases if case.id in set(selected)]
-        _refuse(config, flaws_of_data(session.suite, [case.task for case in cases]))
+        with collected(session.remarks):
+            found = flaws_of_data(session.suite, [case.task for case in cases])
+        _refuse(config, found)
         with _usage_errors(config):
             session.begin(sys.argv, selected)
 

@@ -19,7 +19,6 @@ from invbench.images import from_uint8
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-SHORT = ["--invbench-images=2", "--invbench-samples=4", "--invbench-results=results/made"]
 FEW = ["--images=2", "--samples=4"]
 ELSEWHERE = {"adapters.md", "paper-scale.md", "running.md"}  # have tests of their own
 COMMANDS = [(page, c) for page in PAGES if page.name not in ELSEWHERE for c in commands_of(page)]
@@ -63,8 +62,8 @@ def words_of(command):
     script = str(Path(sys.executable).with_name(name))
     paths = [str(ROOT / a) if a.startswith(("benchmarks/", "tests/")) else a for a in arguments]
     if name == "pytest":
-        return [script, "-p", "no:cacheprovider", *paths, *(SHORT if "-k" in paths else ())]
-    return [script, *paths, *(FEW if arguments[0] == "uncertainty" else ())]
+        return [script, "-p", "no:cacheprovider", *paths]
+    return [script, *paths, *(FEW if arguments[0] in ("run", "uncertainty") else ())]
 
 
 @pytest.mark.slow

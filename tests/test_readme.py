@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 RUNNING = ROOT / "docs" / "running.md"
 COMMANDS = commands_of(ROOT / "README.md") + commands_of(RUNNING)
-SHORT = ["--invbench-images=2", "--invbench-samples=4"]
+FEW = ["--images=2", "--samples=4"]
 
 
 @pytest.fixture
@@ -41,21 +41,16 @@ def installed(command):
     return str(Path(sys.executable).with_name(command))
 
 
-def shortened(command, place):
+def shortened(command):
     """Turn a command into one that a test can wait for: fewer images, samples and steps."""
     name, *arguments = shlex.split(command)
-    if name == "pytest":
-        benchmarks = [str(ROOT / a) if a == "benchmarks/" else a for a in arguments]
-        results = f"--invbench-results={place / 'results'}"
-        return [installed("pytest"), *benchmarks, *SHORT, results]
     steps = ["1" if a.isdigit() and a == "4000" else a for a in arguments]
-    few = [option.replace("--invbench-", "--") for option in SHORT] if steps[0] == "run" else ()
-    return [installed(name), *steps, *few]
+    return [installed(name), *steps, *(FEW if steps[0] == "run" else ())]
 
 
 def run(command, place):
     return subprocess.run(
-        shortened(command, place),
+        shortened(command),
         cwd=place,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         | {"OMP_NUM_THREADS": "1"},
@@ -65,7 +60,8 @@ def run(command, place):
     )
 
 
-LATER = ("python3 -m venv", "invbench score", "invbench run", "invbench report")
+MINE = 'invbench run -k "mine or reference" --sampler mine='
+LATER = ("python3 -m venv", "invbench score", MINE, "invbench report")
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith(LATER)])
@@ -82,8 +78,8 @@ def test_the_first_two_commands_set_up_and_run():
 
 
 def test_a_model_of_ones_own_is_measured_and_becomes_a_page(place):
-    for word in ("run", "report"):
-        (command,) = (c for c in COMMANDS if c.startswith(f"invbench {word} "))
+    for start in (MINE, "invbench report"):
+        (command,) = (c for c in COMMANDS if c.startswith(start))
         done = run(command, place)
         assert done.returncode == 0, done.stdout + done.stderr
     page = (place / "report.html").read_text()
@@ -107,7 +103,11 @@ def test_every_option_it_names_exists():
         text=True,
         check=True,
     ).stdout
-    for option in set(re.findall(r"--invbench-[a-z-]+", TEXT + RUNNING.read_text())):
+    named = set(re.findall(r"--invbench-[a-z-]+", TEXT + RUNNING.read_text()))
+    options, *_ = re.findall(r"## Options\n.*?\n## ", RUNNING.read_text(), re.DOTALL)
+    of_run = set(re.findall(r"`--(?!invbench-)([a-z-]+)", options))
+    assert len(of_run) > 5
+    for option in named | {f"--invbench-{name}" for name in of_run}:
         assert option in help_text
 
 

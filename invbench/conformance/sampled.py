@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,9 @@ def sample(
         return sampled
     recorder = Recorder(subject.sampler)
     images = [observe(photo, problem, device) for photo in photos[:PHOTOS]]
+    if problem.linear:  # what torch loads for it, once, is no work of the sampler's
+        with suppress(Exception):  # nor are its faults, which are for the check of a task
+            problem.linear.adjoint(images[0].observation)
     settings = Settings(n_samples=ROWS, chunk_size=ROWS, device=device)
     drawn: Draws | Exception
     gc.freeze()  # what is there by now need not be searched for garbage again and again

@@ -223,11 +223,14 @@ def calibration_verdict(record: IntervalRecord, *, n_photographs: int) -> Calibr
     if covered > high or energy < near:
         return CalibrationVerdict(verdict="over")
     least, most = _coverage_of_wrong_spread(record.ideal_coverage)
+    few = (
+        f"{counted(n_photographs, 'photograph')} may show a fault, "
+        f"only {PHOTOGRAPHS} or more that there is none"
+    )
     reasons = {
         "duplicate samples": bool(record.scores["duplicate_fraction"]["value"]),
         "intervals of width 0": record.mean_width == 0 or low == high,
-        f"{counted(n_photographs, 'photograph')}, fewer than {PHOTOGRAPHS}": n_photographs
-        < PHOTOGRAPHS,
+        few: n_photographs < PHOTOGRAPHS,
         "band too wide": not least < low <= high < most,
     }
     reason = next((reason for reason, holds in reasons.items() if holds), None)

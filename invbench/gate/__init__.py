@@ -9,7 +9,6 @@ speed; `ranking` compares the models of one run.
 from __future__ import annotations
 
 from invbench.gate.baselines import (
-    BASELINES,
     BaselineError,
     Promotion,
     baseline_file,
@@ -23,7 +22,7 @@ from invbench.gate.identities import conditions_differ
 from invbench.gate.judging import MIN_PHOTOGRAPHS
 from invbench.gate.limits import apply_limits, read_limits, write_limits
 from invbench.gate.ranking import Pair, Ranking, rank, rank_run
-from invbench.gate.snapshots import Snapshot, Timing, device_slug, read_snapshot
+from invbench.gate.snapshots import BASELINES, Snapshot, Timing, device_slug, read_snapshot
 from invbench.gate.statistics import check_alpha
 from invbench.gate.timings import Speed, compare_timings
 from invbench.gate.tolerances import TOLERANCES

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvbenchError, MissingDataError
@@ -27,11 +26,11 @@ from invbench.runs import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from invbench.gate.snapshots import Snapshot
     from invbench.runs import CaseRecord
 
-BASELINES = Path("fixtures", "baselines")  # below the folder that one works in, and the suite's
 RUN_FACTS = ("run_id", "created", "invbench", "profile", "environment")
 
 

@@ -8,19 +8,18 @@ import re
 from collections.abc import Mapping  # noqa: TC003  readers ask for the types of fields
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from invbench.errors import InvalidRecordError
-from invbench.files import is_file
+from invbench.errors import InvalidRecordError, MissingDataError
+from invbench.files import is_file, is_there
 from invbench.runs import CaseRecord, RunStore, build, to_json
 from invbench.runs.plain_json import canonical_json
 from invbench.runs.records import from_parsed, of_schema
 from invbench.runs.relied import RunFacts  # noqa: TC001  readers ask for the types of fields
 from invbench.runs.typed_json import named, read_json
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+BASELINES = Path("fixtures", "baselines")  # below the folder that one works in, and the suite's
 BASELINE_SCHEMA = "invbench.baseline/2"
 PROMOTE = "restore the file, or promote a run again"
 SCORE_DECIMALS = 6  # the smallest tolerance is 5000 times as large
@@ -74,9 +73,13 @@ def read_snapshot(path: Path) -> Snapshot:
     """Read a run's folder, or a baseline's file.
 
     Raises:
-        MissingDataError: if there is neither.
+        MissingDataError: if there is neither, naming the baselines below where the user works.
         InvalidRecordError: if a file is damaged.
     """
+    if not is_there(path):
+        known = ", ".join(map(str, sorted(BASELINES.glob("*/*.json"))))
+        hint = f"; baselines here: {known}" if known else ""
+        raise MissingDataError(f"{path}: no such file or folder{hint}")
     return _read_baseline(path) if is_file(path) else _read_run(path)
 
 

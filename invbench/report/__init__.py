@@ -9,14 +9,15 @@ html_report``.
 from __future__ import annotations
 
 from invbench.report.closing import ALL, WIDTH, run_table, verdict_lines
-from invbench.report.gate_tables import gate_lines, gate_markdown
+from invbench.report.gate_tables import GATE_WIDTH, gate_lines, gate_markdown
 from invbench.report.markdown import markdown_report
 from invbench.report.spreadsheet import csv_report, numbers_of
 from invbench.report.summary import SPEED_HEADINGS, read_records, speed_rows, summarize
-from invbench.report.tables import align, not_scored
+from invbench.report.tables import align, not_scored, room
 
 __all__ = [
     "ALL",
+    "GATE_WIDTH",
     "SPEED_HEADINGS",
     "WIDTH",
     "align",
@@ -27,6 +28,7 @@ __all__ = [
     "not_scored",
     "numbers_of",
     "read_records",
+    "room",
     "run_table",
     "speed_rows",
     "summarize",

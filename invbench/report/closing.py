@@ -6,7 +6,6 @@ be.
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,14 +18,16 @@ from invbench.report.tables import (
     chosen_table,
     faults,
     first_call_factor,
+    fitted,
     headings,
     notes,
     reference_rows,
     world_table,
+    wrapped,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from invbench.runs import CaseRecord
 
@@ -106,7 +107,7 @@ def scope(records: Sequence[CaseRecord], *, width: int = WIDTH) -> list[str]:
         exceptions.setdefault(_tasks_or_cases(those, records), []).append(part)
     said = [", ".join(filter(None, usual))]
     said += [f"{names}: {', '.join(parts)}" for names, parts in exceptions.items()]
-    return _wrapped("; ".join(said), width)
+    return wrapped("; ".join(said), width)
 
 
 def folded(records: Sequence[CaseRecord], *, width: int = WIDTH) -> list[str]:
@@ -124,7 +125,7 @@ def folded(records: Sequence[CaseRecord], *, width: int = WIDTH) -> list[str]:
     return [
         line
         for what, cases in found.items()
-        for line in _wrapped(f"{what}: {_cases(cases, names)}", width)
+        for line in wrapped(f"{what}: {_cases(cases, names)}", width)
     ]
 
 
@@ -162,20 +163,10 @@ def _short_table(full: Sequence[tuple[str, ...]], width: int) -> list[str]:
         parts = (cell.partition(" (") for cell in chosen["psnr"])
         chosen["psnr"] = [f"{number}{'*' if remark else ' '}" for number, _, remark in parts]
         remarks = [CAPPED]
-    hidden = []
-    lines = _columns(chosen, width)
-    for name in HIDDEN_FIRST:
-        if name in chosen and max(map(len, lines)) > width:
-            del chosen[name]
-            hidden.append(name)
-            lines = _columns(chosen, width)
+    lines, hidden = fitted(chosen, HIDDEN_FIRST, width)
     if hidden:
         remarks.append(f"no room for {', '.join(hidden)}; --columns all shows every column")
-    return lines + [line for remark in remarks for line in _wrapped(remark, width)]
-
-
-def _columns(chosen: Mapping[str, Sequence[str]], width: int) -> list[str]:
-    return align(list(zip(*chosen.values(), strict=True)), width=width)
+    return lines + [line for remark in remarks for line in wrapped(remark, width)]
 
 
 def _tasks_or_cases(some: Sequence[CaseRecord], records: Sequence[CaseRecord]) -> str:
@@ -203,9 +194,3 @@ def _cases(some: Sequence[str], names: Sequence[str]) -> str:
     if others and len(others) * 3 < len(some):
         return f"all cases but {', '.join(others)}"
     return ", ".join(some)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )

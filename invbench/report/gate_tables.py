@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invbench.escaping import counted, markdown
+from invbench.files import is_file
 from invbench.gate import Verdict
 from invbench.gate.verdicts import OPEN
 from invbench.report.markdown_tables import markdown_table
-from invbench.report.tables import align
+from invbench.report.tables import align, fitted, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +22,12 @@ GATE_HEADINGS = (
     *("case", "metric", "photos", "baseline", "candidate", "worse by", "95 % interval"),
     *("p flips", "p boot", "mde", "tolerated", "verdict"),
 )
+GATE_WIDTH = 120
+ORDER = (  # in a terminal
+    *("case", "metric", "verdict", "worse by", "95 % interval", "tolerated", "mde", "baseline"),
+    *("candidate", "photos", "p flips", "p boot"),
+)
+HIDDEN_FIRST = ("p boot", "p flips", "photos", "candidate", "baseline", "mde")
 SPEED_CHANGE_HEADINGS = (
     "case",
     "speed",
@@ -34,14 +42,28 @@ SPEED_CHANGE_HEADINGS = (
 SHOWN_IMAGES = 3
 
 
-def gate_lines(report: GateReport, *, every_row: bool = True) -> list[str]:
-    """Lay a report out for a terminal: a line a row, then what follows from them.
+def gate_lines(report: GateReport, *, every_row: bool = True, width: int = GATE_WIDTH) -> list[str]:
+    """Lay a report out for a terminal: a line a row, what is behind it, then what follows.
 
     Args:
         report: what to show.
         every_row: whether to show rows that are identical or no worse.
+        width: that lines of the table are to have at most.
     """
-    lines = align(gate_rows(report, every_row=every_row))
+    shown = _shown(report, every_row=every_row)
+    cells = zip(*(GATE_HEADINGS, *map(_cells, shown)), strict=True)
+    columns = dict(zip(GATE_HEADINGS, cells, strict=True))
+    lines, hidden = fitted({name: columns[name] for name in ORDER}, HIDDEN_FIRST, width)
+    lines = lines if shown else []
+    reasons: dict[str, list[str]] = {}
+    for row in shown:
+        if reason := _reason(row):
+            reasons.setdefault(f"{row.verdict} ({reason})", []).append(f"{row.case} {row.metric}")
+    for reason, rows in reasons.items():
+        lines += wrapped(f"{reason}: {', '.join(rows)}", width)
+    if shown and hidden:
+        said = f"no room for {', '.join(hidden)}; gate.json has them, and `invbench compare --json`"
+        lines += wrapped(said, width)
     if report.speeds:
         lines += ["", *align(speed_change_rows(report))]
     return [*lines, *([""] if lines else []), *conclusions(report)]
@@ -49,9 +71,13 @@ def gate_lines(report: GateReport, *, every_row: bool = True) -> list[str]:
 
 def gate_rows(report: GateReport, *, every_row: bool = True) -> list[tuple[str, ...]]:
     """Return the cells of a report's rows, the headings first; nothing if there is no row."""
-    quiet = () if every_row else (Verdict.NO_WORSE, Verdict.IDENTICAL)
-    rows = [_row(row) for row in report.rows if row.verdict not in quiet]
+    rows = [_row(row) for row in _shown(report, every_row=every_row)]
     return [GATE_HEADINGS, *rows] if rows else []
+
+
+def _shown(report: GateReport, *, every_row: bool) -> list[Comparison]:
+    quiet = () if every_row else (Verdict.NO_WORSE, Verdict.IDENTICAL)
+    return [row for row in report.rows if row.verdict not in quiet]
 
 
 def speed_change_rows(report: GateReport, *, every_row: bool = True) -> list[tuple[str, ...]]:
@@ -95,8 +121,7 @@ def conclusions(report: GateReport) -> list[str]:
 
 
 def outcome(report: GateReport) -> str:
-    """Say in one line what was shown; only what is identical or shown no worse is called passed."""
-    unresolved = report.having(Verdict.UNRESOLVED)
+    """Say in one line what was shown; passed is what is shown no worse."""
     if report.losses or report.slower:
         return _losses(report)
     if report.nothing_compared:
@@ -104,21 +129,32 @@ def outcome(report: GateReport) -> str:
     if report.having(*OPEN):
         counts = Counter(row.verdict for row in report.having(*OPEN))
         return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    if report.passed and not report.rows:
-        return "passed, no slower"
     if report.passed:
+        return _passed(report)
+    improved, unresolved, changed = map(
+        report.having, (Verdict.IMPROVED, Verdict.UNRESOLVED, Verdict.CHANGED)
+    )
+    found = [f"{counted(len(improved), 'row')} improved"] if improved else []
+    if unresolved:
+        found += [f"{counted(len(unresolved), 'row')} unresolved ({_worst(unresolved)})"]
+    if changed:
+        found += [f"{counted(len(changed), 'row')} changed by no more than is tolerated"]
+    return f"no regression found; {', '.join(found)}"
+
+
+def _passed(report: GateReport) -> str:
+    """Say what was shown, and how to keep what is better."""
+    if not report.rows:
+        return "passed, no slower"
+    improved = report.having(Verdict.IMPROVED)
+    if not improved:
         identical = len(report.having(Verdict.IDENTICAL)) == len(report.rows)
         return f"passed, {'identical' if identical else 'shown no worse'}"
-    found = (
-        [f"{counted(len(unresolved), 'row')} unresolved ({_worst(unresolved)})"]
-        if unresolved
-        else []
-    )
-    changed = report.having(Verdict.CHANGED)
-    found += (
-        [f"{counted(len(changed), 'row')} changed by no more than is tolerated"] if changed else []
-    )
-    return f"no regression found; {', '.join(found)}"
+    tolerated = " by more than is tolerated" if report.slight_losses else ""
+    said = f"passed: {counted(len(improved), 'row')} improved, none worse{tolerated}"
+    if is_file(Path(report.candidate)):  # of a baseline, which is kept
+        return said
+    return f"{said}; promote the run to keep it: `invbench baseline promote {report.candidate}`"
 
 
 def _losses(report: GateReport) -> str:
@@ -172,11 +208,22 @@ def _speed_conclusions(speeds: Sequence[Speed]) -> list[str]:
 
 
 def _row(row: Comparison) -> tuple[str, ...]:
+    """Return the cells of a row, with what is behind its verdict."""
+    *cells, verdict = _cells(row)
+    reason = _reason(row)
+    return (*cells, f"{verdict} ({reason})" if reason else verdict)
+
+
+def _reason(row: Comparison) -> str:
     said = [row.reason] if row.reason else []
     if row.images:
         more = f" and {len(row.images) - SHOWN_IMAGES} more" * (len(row.images) > SHOWN_IMAGES)
         worst = f"{_number(row.largest_loss, sign=True)} on {', '.join(row.images[:SHOWN_IMAGES])}"
         said.append(f"{counted(len(row.images), 'image')}, {worst}{more}")
+    return "; ".join(said)
+
+
+def _cells(row: Comparison) -> tuple[str, ...]:
     return (
         row.case,
         row.metric,
@@ -189,7 +236,7 @@ def _row(row: Comparison) -> tuple[str, ...]:
         _number(row.p_resampled),
         _number(row.mde),
         _number(row.tolerance),
-        f"{row.verdict} ({'; '.join(said)})" if said else str(row.verdict),
+        str(row.verdict),
     )
 
 

@@ -20,8 +20,8 @@ LEGEND = {
     "limits": "whether the case keeps its limits in fixtures/thresholds.toml; none for a sampler "
     "of your own",
     "calibration": "under: coverage or energy score say that the sampler is too sure; over: that "
-    "it varies too much; calibrated: neither, by bands that would have told a spread 1.5 times "
-    "too small or large; else not tested, and why",
+    "it varies too much; calibrated: neither, by eight photographs or more and bands that would "
+    "have told a spread 1.5 times too small or large; else not tested, and why",
     "contract": "kept if the same generators give the same sample in any batch and row, and no "
     "two samples are equal; or what was broken",
     "verdict": "passed or failed by the limits, measured where there are none",

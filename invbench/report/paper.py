@@ -12,6 +12,7 @@ from invbench.report.agreement import LEAST, agreement
 from invbench.report.claims import RANDOM_LPIPS, check_claims, lpips_of, our_score
 from invbench.report.markdown_tables import markdown_row
 from invbench.report.score_table import DIGITS, PUBLISHED, lpips_heading, score_table
+from invbench.report.shared import over_shared
 from invbench.runs.typed_json import build, named, read_toml
 
 if TYPE_CHECKING:
@@ -104,16 +105,22 @@ def paper_report(records: Mapping[str, CaseRecord], paper: PaperTable) -> list[s
     Models that the study does not have stand below its own. Below each table stand the rank
     correlations of the two, for each score that enough methods have in both, and whether the
     study's claims hold here. DDRM counts for itself: correlations are also told without it and,
-    where a run has it, with `PUBLISHED` in its place. LPIPS has the name that it was scored under;
+    where a run has it, with `PUBLISHED` in its place. Of models that were measured on different
+    images all of this is over those that all share. LPIPS has the name that it was scored under;
     one of random weights is shown, and not correlated with the study's.
 
     Args:
         records: of one run, by case id.
         paper: the study's values.
     """
-    measured = {name: record for name, record in records.items() if record.validity}
     lines: list[str] = []
     for task in paper.tasks:
+        own = [
+            record
+            for name, record in records.items()
+            if record.validity and name.endswith(f"-{task}")
+        ]
+        measured = {record.case_id: record for record in over_shared(own)}
         lines += [f"## {markdown(task)}", "", *_table(score_table(records, task, paper)), ""]
         lines += [*_agreements(measured, paper, task), ""]
         lines += [*_claims(check_claims(measured, task)), ""]

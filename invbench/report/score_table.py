@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from invbench.report.claims import RANDOM_LPIPS, lpips_of, our_score
+from invbench.report.shared import differ, over_shared, over_what
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,11 +51,13 @@ class ScoreTable:
         task: id.
         headings: of the columns, the model first.
         rows: cells under them.
+        over: what the means are over, where cases were measured on different images.
     """
 
     task: str
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    over: str = ""
 
     @property
     def beside_paper(self) -> bool:
@@ -63,9 +66,9 @@ class ScoreTable:
 
     @property
     def key(self) -> str:
-        """What the marks mean."""
+        """What the marks mean, and what numbers are over where that is not as usual."""
         ties = any(cell.tied for row in self.rows for cell in row)
-        return f"{MARKS} {TIES}" if ties else MARKS
+        return " ".join([*([self.over] if self.over else []), MARKS, *([TIES] if ties else [])])
 
 
 def score_table(
@@ -78,7 +81,8 @@ def score_table(
 
     Models that the study does not have stand below its own, and the reference below all. LPIPS has
     the name that it was scored under; one of random weights is shown, and has no place. With noise,
-    chi-squared takes the place of the scores.
+    chi-squared takes the place of the scores. Of models that were measured on different images,
+    means are over those that all share, but for chi-squared.
 
     Args:
         records: of one run, by case id.
@@ -86,11 +90,13 @@ def score_table(
         paper: the study's values.
         rankings: of the run, by which ties with the best are marked.
     """
-    measured = {
-        name: record
-        for name, record in records.items()
+    own = [
+        record
+        for record in records.values()
         if record.validity and record.identity.get("task", {}).get("name") == task
-    }
+    ]
+    measured = {record.case_id: record for record in over_shared(own)}
+    over = f"Our numbers are {over_what(own)}." if differ(own) else ""
     theirs = paper if paper and task in paper.tasks else None
     models = [*(theirs.models if theirs else ()), *other_models(measured, theirs, task)]
     lpips_of_task = lpips_heading(measured)
@@ -103,6 +109,7 @@ def score_table(
     columns: dict[str, list[Cell]] = {"model": [Cell(model) for model in models]}
     if any(record.noise_fit for record in measured.values()):
         columns |= _noise_columns(found)
+        over = over.replace("Our numbers", "Our numbers but chi-squared")
     else:
         for score, digits in DIGITS.items():
             heading = lpips_of_task if score == "lpips" else score
@@ -125,7 +132,7 @@ def score_table(
         Cell(number(record.interval.ideal_coverage if record and record.interval else None, 3))
         for record in found.values()
     ]
-    return ScoreTable(task, tuple(columns), tuple(zip(*columns.values(), strict=True)))
+    return ScoreTable(task, tuple(columns), tuple(zip(*columns.values(), strict=True)), over)
 
 
 def other_models(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from invbench.report.spreadsheet import numbers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from invbench.runs import (
         Breach,
@@ -134,6 +137,38 @@ def align(rows: Sequence[tuple[str, ...]], *, width: int | None = None) -> list[
         ]
         lines.append((" " if narrow else "  ").join(cells).rstrip())
     return lines
+
+
+def fitted(
+    columns: Mapping[str, Sequence[str]], hidden_first: Iterable[str], width: int
+) -> tuple[list[str], list[str]]:
+    """Align as many columns as fit, and name those that do not.
+
+    Args:
+        columns: name -> cells, the heading first.
+        hidden_first: names of what may be left out, the least important first.
+        width: that lines are to have at most.
+    """
+    chosen, hidden = dict(columns), []
+    lines = align(list(zip(*chosen.values(), strict=True)), width=width)
+    for name in hidden_first:
+        if name in chosen and max(map(len, lines)) > width:
+            del chosen[name]
+            hidden.append(name)
+            lines = align(list(zip(*chosen.values(), strict=True)), width=width)
+    return lines, hidden
+
+
+def room(most: int) -> int:
+    """Return how wide lines may be: as the terminal, if there is one that is narrower."""
+    return min(most, shutil.get_terminal_size().columns) if sys.stdout.isatty() else most
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Break a line where it is too long, but for words."""
+    return textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def case_row(record: CaseRecord) -> tuple[str, ...]:

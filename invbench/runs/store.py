@@ -121,7 +121,9 @@ class RunStore:
         """
         path = self.folder / "run.json"
         if not is_file(path):
-            raise MissingDataError(f"{self.folder}: not a run, there is no run.json")
+            there = is_there(self.folder)
+            what = "not a run, there is no run.json" if there else "no such file or folder"
+            raise MissingDataError(f"{self.folder}: {what}")
         try:
             return read_facts(of_schema(read_json(path), RUN_SCHEMA))
         except InvalidRecordError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from contextlib import nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from invbench.errors import InvalidRecordError
+from invbench.errors import FolderWarning, InvalidRecordError
 from invbench.escaping import counted, error_text
-from invbench.report import WIDTH, run_table, verdict_lines
+from invbench.report import WIDTH, room, run_table, verdict_lines
 from invbench.suite.columns import chosen_columns
 from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
 
@@ -40,6 +40,21 @@ def choose_display(config: pytest.Config) -> Display:
     return LineDisplay(lambda line: _uncaptured(config, line, as_line=True))
 
 
+@contextmanager
+def collected(remarks: list[str]) -> Iterator[None]:
+    """Collect what is warned of folders of photographs, to be said in lines of our own."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", FolderWarning)
+        yield
+    for warning in said:
+        if warning.category is FolderWarning:
+            remarks += [text for text in [str(warning.message)] if text not in remarks]
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
 def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:
     """Lay out the run's table, and say what is not in it; or say what is not well alone."""
     records = []
@@ -54,14 +69,14 @@ def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:
         yield from verdict_lines(records)
     else:
         columns = chosen_columns(session.suite.options)
-        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
-        yield from run_table(records, columns, width=min(room, WIDTH))
+        yield from run_table(records, columns, width=room(WIDTH))
         for record in records:
             if record.status == "declined":
                 yield f"{record.case_id}: declined: {record.reason}"
         skipped = sum(record.status == "skipped" for record in records)
         if skipped:
             yield f"{counted(skipped, 'case')} skipped"
+    yield from session.remarks
     if session.kept:
         yield f"{counted(len(session.kept), 'case')} kept from an earlier session"
     yield f"records: {session.store.folder}"

@@ -41,7 +41,7 @@ def read_task(text: str) -> Task:
         InvalidTaskError: if what is there does not make a task.
     """
     name, given, source = text.partition("=")
-    if not given:
+    if not given and ":" not in text:
         offered = installed(GROUP)
         try:
             return find_task(name)

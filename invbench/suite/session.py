@@ -50,6 +50,7 @@ class Session:
         claims: on the folder: none before its beginning, one after it.
         remote: the workers that measure the cases, if this process does not.
         progress: told of every case and image.
+        remarks: what the user should know of the data.
     """
 
     suite: Suite
@@ -58,6 +59,7 @@ class Session:
     claims: list[Claim] = field(default_factory=list)
     remote: Remote | None = None
     progress: Progress = field(default_factory=Progress)
+    remarks: list[str] = field(default_factory=list)
 
     def begin(self, argv: Sequence[str], selected: Sequence[str]) -> None:
         """Make the folder ready and write ``run.json``, before anything is measured.

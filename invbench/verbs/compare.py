@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Compare two runs image by image; the exit status says whether one is worse."""
     from invbench.files import atomic_write
     from invbench.gate import compare, compare_timings, read_snapshot, write_report
-    from invbench.report import gate_lines, gate_markdown
+    from invbench.report import GATE_WIDTH, gate_lines, gate_markdown, room
 
     baseline, candidate = read_snapshot(arguments.baseline), read_snapshot(arguments.candidate)
     alpha = arguments.alpha
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         allow_missing=arguments.allow_missing,
         speeds=compare_timings(baseline, candidate, alpha=alpha) if arguments.timing else (),
     )
-    for line in gate_lines(report):
+    for line in gate_lines(report, width=room(GATE_WIDTH)):
         say(line)
     if arguments.json:
         write_report(report, arguments.json)

@@ -33,17 +33,19 @@ def test_all_run_in_the_suite_and_keep_the_contract(tmp_path):
     needs("deepinv", "diffusers", "transformers", "azula")
     for name, code in FILES.items():
         (tmp_path / name).write_text(code)
-    (command,) = (line for line in PAGE.read_text().splitlines() if line.startswith("$ pytest"))
+    (command,) = (
+        line for line in PAGE.read_text().splitlines() if line.startswith("$ invbench run")
+    )
     words = shlex.split(command[2:])
-    mine = words.index("--invbench-sampler")
-    given = [f"--invbench-sampler={Path(name).stem}=" + Path(name).stem + ":load" for name in FILES]
+    mine = words.index("--sampler")
+    given = [f"--sampler={Path(name).stem}=" + Path(name).stem + ":load" for name in FILES]
     assert words[mine + 1] == "mine=my_dps:load"
-    words = [str(ROOT / "benchmarks") if word == "benchmarks/" else word for word in words[1:mine]]
+    words = words[1:mine]
     words[words.index("-k") + 1] = "my_"
-    options = ["--invbench-images=2", "--invbench-samples=4", "--invbench-strict"]
-    results = f"--invbench-results={tmp_path / 'run'}"
+    options = ["--images=2", "--samples=4", "--strict"]
+    results = f"--results={tmp_path / 'run'}"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *words, *given, *options, results],
+        [sys.executable, "-m", "invbench", *words, *given, *options, results],
         cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,

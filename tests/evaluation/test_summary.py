@@ -184,7 +184,7 @@ def test_ends_of_the_bands_belong_to_them(changes, verdict):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"n_photographs": 7}, "7 photographs, fewer than 8"),
+        ({"n_photographs": 7}, "7 photographs may show a fault, only 8 or more that there is none"),
         ({"duplicates": 0.05}, "duplicate samples"),
         ({"mean_width": 0.0}, "intervals of width 0"),
         ({"coverage": 0.8, "coverage_band": (0.8, 0.8)}, "intervals of width 0"),

@@ -87,9 +87,17 @@ class TestExitStatus:
         assert main(["compare", *runs]) is ExitCode.INCOMPARABLE
         assert "gate (regression): nothing compared" in capsys.readouterr().out
 
-    def test_4_if_a_run_is_not_there(self, run, tmp_path, capsys):
-        assert main(["compare", run("a"), str(tmp_path / "none")]) is ExitCode.MISSING
-        assert "there is no run.json" in capsys.readouterr().err
+    def test_4_if_a_run_is_not_there(self, run, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert main(["compare", run("a"), "none"]) is ExitCode.MISSING
+        assert capsys.readouterr().err.endswith("none: no such file or folder\n")
+        assert main(["baseline", "promote", run("a")]) is ExitCode.OK
+        assert main(["compare", "fixtures/baselines/cpu/a.json", run("a")]) is ExitCode.MISSING
+        said = "no such file or folder; baselines here: fixtures/baselines/cpu/tiny.json"
+        assert said in capsys.readouterr().err
+        (tmp_path / "empty").mkdir()
+        assert main(["compare", run("a"), "empty"]) is ExitCode.MISSING
+        assert "empty: not a run, there is no run.json" in capsys.readouterr().err
 
     @pytest.mark.parametrize("gate", ["warn", "off"])
     def test_0_if_the_gate_only_shows(self, run, gate, capsys):

@@ -28,8 +28,21 @@ class TestClosingLine:
             ({**OTHER, "shift": {"psnr": -1.0}}, "REGRESSED: 1 regressed", 1),
             ({"shift": {"psnr": -1.0}}, "REGRESSED: 1 changed", 1),
             ({"n_samples": 5}, "1 incomparable", 3),
+            (
+                {**OTHER, "shift": {"psnr": 1.0}},
+                "passed: 1 row improved, none worse; promote the run to keep it: `invbench",
+                0,
+            ),
+            (
+                {**OTHER, "shift": {"psnr": 1.0, "ssim": -0.0005}},
+                "passed: 1 row improved, none worse by more than is tolerated; promote",
+                0,
+            ),
         ],
-        ids=["same", "no worse", "unresolved", "changed", "regressed", "changed badly", "other"],
+        ids=[
+            *("same", "no worse", "unresolved", "changed", "regressed", "changed badly", "other"),
+            *("improved", "slightly worse elsewhere"),
+        ],
     )
     def test_it_says_what_was_shown(self, changed, said, status):
         report = with_record(record(**changed))
@@ -55,8 +68,21 @@ class TestClosingLine:
     def test_rows_that_changed_name_their_images(self):
         lines = gate_lines(with_record(record(shift={"psnr": -1.0})), every_row=False)
         (row,) = [line for line in lines if line.startswith("chimle-sr16")]
-        assert "changed (16 images, +1.000 on photo-" in row
-        assert row.endswith("and 13 more)")
+        assert row.split()[:3] == ["chimle-sr16", "psnr", "changed"]
+        said = " ".join(map(str.strip, lines))
+        assert "changed (16 images, +1.000 on photo-" in said
+        assert "and 13 more): chimle-sr16 psnr" in said
+
+    @pytest.mark.parametrize("width", [120, 100])
+    def test_its_table_and_reasons_fit_a_terminal(self, width):
+        case = "bicyclegan-decompression"
+        before = snapshot("a", [record(case)])
+        found = record(case, **OTHER, noise=4.0, seed=1, shift={"psnr": -1e3})
+        lines = gate_lines(compare(before, snapshot("b", [found])), width=width)
+        table = lines[: lines.index("")]
+        assert max(map(len, table)) <= width
+        assert table[0].split()[:3] == ["case", "metric", "verdict"]
+        assert "no room for p boot, p flips" in " ".join(table)
 
     def test_a_slight_loss_is_named(self):
         lines = gate_lines(with_record(record(**OTHER, shift={"psnr": -0.2})))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gate_records import metric, write_run
+from gate_records import record as gate_record
 from run_records import case_record
 
 from invbench.cli import main
@@ -103,6 +105,24 @@ class TestReport:
             ["reference", "**40.00**", "-"],
         ]
         assert "- psnr: not enough: 1 of 4 models have both" in lines
+
+    def test_models_of_different_images_stand_side_by_side_over_those_that_all_share(self):
+        """An easy image that one model alone was measured on puts it ahead of nobody."""
+
+        def of(model, psnr):
+            ids = [f"photo-{number}" for number in range(len(psnr))]
+            made = gate_record(f"{model}-sr16", n_images=len(psnr), image_ids=ids)
+            return replace(made, validity={"psnr": metric(psnr, higher_is_better=True)})
+
+        records = by_id(of("a", [20.0, 22.0, 60.0]), of("b", [23.0, 25.0]))
+        lines = paper_report(records, table_of(a=21.5, b=22.0))
+        rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in lines}
+        assert rows["a"][1] == "<ins>21.00</ins>"
+        assert rows["b"][1] == "**24.00**"
+        over = "Our numbers are means over the 2 images that all 2 cases share."
+        assert any(line.startswith(over) for line in lines)
+        alike = paper_report(by_id(of("a", [20.0, 22.0]), of("b", [23.0, 25.0])), table_of(a=21.5))
+        assert "share" not in "".join(alike)
 
     @pytest.mark.parametrize("name", ["lpips", "lpips_vgg", "lpips_squeeze_fp16"])
     def test_lpips_counts_under_whatever_name_it_was_scored(self, name):

@@ -74,6 +74,7 @@ class TestReading:
         [
             ("sr5", UnknownNameError, "unknown task 'sr5'"),
             ("mine=", UnknownNameError, "expected NAME="),
+            ("my_tasks:halves", UnknownNameError, "expected NAME="),
             ("=my_tasks:halves", UnknownNameError, "expected NAME="),
             ("../../x=my_tasks:halves", UnknownNameError, "expected NAME="),
             ("a/b=my_tasks:halves", UnknownNameError, "expected NAME="),

@@ -9,9 +9,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pictures import write_image
 
 from invbench.cli import main
+from invbench.data.photos import photos
 from invbench.exit_codes import ExitCode
+from invbench.images import from_uint8
 from invbench.suite import Options, as_arguments
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +112,18 @@ def test_only_run_passes_on_what_it_does_not_know(capsys):
     with pytest.raises(SystemExit):
         main(["list", "--frobnicate"])
     assert "unrecognized arguments: --frobnicate" in capsys.readouterr().err
+
+
+def test_a_quiet_run_says_once_what_is_used_of_a_folder_and_leaves_only_its_records(place):
+    for photo in photos(64, 3):
+        write_image(place / "photos" / f"{photo.id}.png", from_uint8(photo.pixels))
+    chosen = ("-k", "reference-colorization or test_gray_of_gray", "--data=photos")
+    done = python(place, "-m", "invbench", "run", "-q", *chosen, *SHORT, "--results=results/mine")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("photos: the first 2 of 3 images are used") == 1
+    assert "warning" not in done.stdout + done.stderr
+    assert "SKIPPED [1] test_gate.py:" in done.stdout
+    assert {path.name for path in place.iterdir()} == {"photos", "results", "samplers.py"}
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_tasks_are_checked_by_factory_and_by_name(capsys):
         (["nothing"], "nothing: give the module and the function in it, as my_sampler:load"),
         (["nothing.py"], "as my_sampler:load for load in my_sampler.py"),
         (["flawed:noisy", "--task", "sr5"], "unknown task 'sr5'"),
+        (["flawed:noisy", "--task", "flawed:task_own"], "expected NAME=package.module:factory"),
         (["--task-factory", "sr5"], "unknown task 'sr5'"),
         (["--task-factory", "flawed:nothing"], "flawed:nothing: cannot be imported"),
     ],
