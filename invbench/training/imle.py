@@ -114,10 +114,18 @@ class ImleLearner:
         features: of the distance d.
         options: how to train.
         seed: of all randomness.
+        grown: whether all levels take part from the first step, since the tower was trained before.
     """
 
     def __init__(
-        self, tower: Tower, pairs: Pairs, features: Features, options: ImleOptions, *, seed: int
+        self,
+        tower: Tower,
+        pairs: Pairs,
+        features: Features,
+        options: ImleOptions,
+        *,
+        seed: int,
+        grown: bool = False,
     ) -> None:
         require_batch(pairs, options.batch_size)
         self.tower = tower
@@ -125,6 +133,7 @@ class ImleLearner:
         self.pairs = pairs
         self.features = features
         self.options = options
+        self.grown = grown
         self.generator = torch.Generator().manual_seed(seed)
         mapping = [p for name, p in tower.named_parameters() if "_map" in name]
         others = [p for name, p in tower.named_parameters() if "_map" not in name]
@@ -159,7 +168,7 @@ class ImleLearner:
     def _next_batch(self, progress: float) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Take targets, the tower's inputs and codes from the pool, which is renewed if used up."""
         levels, grow_until = self.tower.config.levels, self.options.grow_until
-        if progress < grow_until:
+        if progress < grow_until and not self.grown:
             levels = 1 + int(levels * progress / grow_until)
         if self.pool is None or not self.queue or len(self.pool[2]) < levels:
             self.pool = self._new_pool(levels)
@@ -213,6 +222,7 @@ class ImleLearner:
             "generator": self.generator.get_state(),
             "pool": self.pool,
             "queue": list(self.queue),
+            "grown": self.grown,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -222,4 +232,4 @@ class ImleLearner:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        self.pool, self.queue = state["pool"], state["queue"]
+        self.pool, self.queue, self.grown = state["pool"], state["queue"], state["grown"]

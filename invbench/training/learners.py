@@ -84,7 +84,9 @@ def _imle(options: Mapping[str, ImleOptions]) -> Build:
             )
             perceptual = LpipsFeatures(lpips.model, name=lpips.name, smallest=lpips.smallest_side)
             features = SumOfFeatures(perceptual, features, second_weight=PIXEL_WEIGHT)
-        learner = ImleLearner(network, pairs, features, chosen, seed=recipe.seed)
+        learner = ImleLearner(
+            network, pairs, features, chosen, seed=recipe.seed, grown=recipe.start is not None
+        )
         return learner, {"distance": features.name, **asdict(chosen)}
 
     return build

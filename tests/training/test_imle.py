@@ -140,7 +140,7 @@ def test_target_pyramids_are_the_original_ones(refs):
         assert torch.equal(ours, tensors[f"ds.{factor}"])
 
 
-def small_learner(*, hierarchical=True, seed=0, decay=0.0):
+def small_learner(*, hierarchical=True, seed=0, decay=0.0, grown=False):
     targets = torch.stack([photo.pixels for photo in gaussian_photos(16, 12)])
     pairs = Pairs(get_task("decompression"), targets, torch.device("cpu"))
     config = TowerConfig(
@@ -163,7 +163,7 @@ def small_learner(*, hierarchical=True, seed=0, decay=0.0):
         selection_size=4,
         decay=decay,
     )
-    return ImleLearner(network, pairs, PixelFeatures(), options, seed=seed)
+    return ImleLearner(network, pairs, PixelFeatures(), options, seed=seed, grown=grown)
 
 
 def test_whole_codes_are_selected_by_the_final_output():
@@ -251,6 +251,18 @@ def test_growing_trains_low_levels_first():
     assert not torch.equal(low, before[1])
     learner.step(0.5)
     assert not torch.equal(top, before[0])
+
+
+def test_a_tower_that_was_trained_before_is_trained_whole():
+    learner = small_learner(grown=True)
+    learner.options = replace(learner.options, grow_until=0.5)
+    top = learner.network.level_2_out[0].weight_v
+    before = top.clone()
+    learner.step(0.0)
+    assert not torch.equal(top, before)
+    resumed = small_learner()
+    resumed.load_state_dict(learner.state_dict())
+    assert resumed.grown
 
 
 @pytest.mark.parametrize("model", ["chimle", "cimle"])
