@@ -82,7 +82,7 @@ class TestNamedBaseline:
         baseline = f"--invbench-baseline={run('a')}"
         done = gate(worse, "-k", "chimle-sr16", baseline, "--invbench-gate=warn")
         assert done.returncode == 0
-        assert "rows of the selected cases" in done.stdout
+        assert "1 row of the selected cases" in done.stdout
         assert "gate (warn): REGRESSED: 1 regressed" in done.stdout
         written = json.loads((tmp_path / "b" / "gate.json").read_text())
         assert (written["selected"], written["missing_cases"]) == (True, [])
