@@ -78,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InvbenchError as error:
         sys.stderr.write(f"invbench: {error_text(error)}\n")
         return ExitCode.MISSING if isinstance(error, MISSING_OR_DAMAGED) else ExitCode.USAGE
+    except OSError as error:  # a full disk, a file that cannot be read: nothing of ours is broken
+        sys.stderr.write(f"invbench: {type(error).__name__}: {error}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it may be what is full
+        return ExitCode.MISSING
     except KeyboardInterrupt:
         sys.stderr.write("invbench: interrupted; what was stored is intact\n")
         return 130

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from invbench.errors import UnreadableImageError
 from invbench.files import atomic_write
@@ -105,6 +105,7 @@ def _refuse_special(path: Path) -> None:
 def _named_refusals(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into a refusal that names the file."""
     _refuse_special(path)
+    truncated, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow remarks of a file changes no pixel of it
@@ -116,6 +117,8 @@ def _named_refusals(path: Path) -> Iterator[None]:
     except Exception as error:  # decoders raise anything when a file is damaged
         message = f"{path}: cannot be read as {', '.join(FORMATS)} ({error})"
         raise UnreadableImageError(message) from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = truncated  # the user's own, who may have set it
 
 
 @contextmanager

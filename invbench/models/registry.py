@@ -48,6 +48,8 @@ def load_factory(path: str) -> Callable[..., Any]:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UnknownNameError(f"{path}: cannot be imported ({error})") from error
+    except SystemExit as error:  # which would end ours as if all were well
+        raise UnknownNameError(f"{path}: ends the program when it is imported") from error
     if not callable(factory):
         raise UnknownNameError(f"{path}: is not callable")
     return factory  # type: ignore[no-any-return]

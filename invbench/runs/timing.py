@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from invbench.runs.measurements import NOTICEABLE
 
+MOMENT = 1e-9  # seconds; no clock tells less
 TIMING_SCHEMA = "invbench.timing/1"
 
 
@@ -43,6 +44,10 @@ class TimingCase:
     clocks: tuple[Mapping[str, Any], ...] = ()
     first_call_s: tuple[float, ...] = ()
     saved_by_repeating: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(rounds and min(rounds) > MOMENT for rounds in self.seconds):
+            raise ValueError("a round takes some time")
 
     @property
     def keeps_results(self) -> bool:

@@ -184,13 +184,15 @@ def _dataclass(cls: Any, raw: Any, place: str) -> Any:
     for name in required(cls):
         if name not in raw:
             raise InvalidRecordError(f"incomplete record: {_join(place, name)} is missing")
-    return cls(
-        **{
-            name: _value(hint, raw[name], _join(place, name))
-            for name, hint in type_hints(cls).items()
-            if name in raw
-        }
-    )
+    values = {
+        name: _value(hint, raw[name], _join(place, name))
+        for name, hint in type_hints(cls).items()
+        if name in raw
+    }
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise InvalidRecordError(f"{place or 'the record'}: {error}") from error
 
 
 def _join(place: str, name: str) -> str:

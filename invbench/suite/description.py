@@ -34,7 +34,7 @@ def describe(suite: Suite, run_id: str, argv: Sequence[str], selected: Sequence[
         run_id=run_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         invbench=__version__,
-        argv=tuple(argv),
+        argv=tuple(one.encode("utf-8", "backslashreplace").decode() for one in argv),
         profile=suite.profile.name,
         environment=describe_environment(suite.device),
         expected_cases=tuple(case.id for case in suite.cases),

@@ -121,9 +121,9 @@ class RiskCurve:
             units: indices of the units to keep, or a mask.
             groups: for every unit of this curve, what it belongs to, such as its photograph.
         """
-        chosen = np.arange(len(self))[np.asarray(units)]
-        if not len(chosen):
+        if not np.asarray(units).size:
             raise InvalidLossesError("no image to calibrate on")
+        chosen = np.arange(len(self))[np.asarray(units)]
         members: dict[object, list[NDArray[np.intp]]] = {}
         for position, index in enumerate(chosen):
             group = position if groups is None else groups[index]

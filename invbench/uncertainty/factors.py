@@ -7,14 +7,17 @@ many lie beyond a factor, for which every 256th of them and one short read are e
 from __future__ import annotations
 
 import os
+import tempfile
 import weakref
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 IN_MEMORY_BYTES = 256 << 20
@@ -22,30 +25,47 @@ BLOCK = 256  # factors: one read of 1 KiB
 
 
 class FactorStore:
-    """Keeps the needed factors of images, as long as something refers to it or to one of them."""
+    """Keeps the needed factors of images, as long as something refers to it or to one of them.
+
+    Where no temporary file can be written (see ``TMPDIR``), all stay in memory.
+    """
 
     def __init__(self, in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
-        self._file = SpooledTemporaryFile(max_size=in_memory_bytes)  # noqa: SIM115  see finalize
-        weakref.finalize(self, self._file.close)
+        self._room = in_memory_bytes
+        self._file: IO[bytes] | None = None
 
     def keep(self, factors: NDArray[np.float32]) -> SortedFactors:
         """Keep an image's factors, which are in ascending order.
-
-        Raises:
-            OSError: if the folder of temporary files (``TMPDIR``) is full.
 
         Example:
             >>> kept = FactorStore().keep(np.array([0.0, 0.5, 2.0], dtype=np.float32))
             >>> kept.n_beyond(np.float32(0.5)), kept.size
             (1, 3)
         """
-        start = self._file.seek(0, os.SEEK_END)
-        self._file.write(factors.astype(np.float32, copy=False).tobytes())
-        return SortedFactors(self, start, factors.size, factors[::BLOCK].copy())
+        factors = factors.astype(np.float32, copy=False)
+        read = partial(_part, factors)
+        if factors.nbytes <= self._room:
+            self._room -= factors.nbytes
+        else:
+            try:
+                read = partial(self._read, self._write(factors))
+            except OSError:  # a full disk should cost memory, not the scores
+                self._room = 0
+        return SortedFactors(read, factors.size, factors[::BLOCK].copy())
 
-    def read(self, start: int, count: int) -> NDArray[np.float32]:
-        """Return so many factors from a byte on."""
-        self._file.seek(start)
+    def _write(self, factors: NDArray[np.float32]) -> int:
+        """Write an image's factors to the file and return where they begin."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  closed by finalize
+            weakref.finalize(self, self._file.close)
+        start = self._file.seek(0, os.SEEK_END)
+        self._file.write(factors.tobytes())
+        self._file.flush()
+        return start
+
+    def _read(self, start: int, begin: int, count: int) -> NDArray[np.float32]:
+        assert self._file is not None
+        self._file.seek(start + 4 * begin)
         return np.frombuffer(self._file.read(4 * count), dtype=np.float32)
 
 
@@ -54,14 +74,12 @@ class SortedFactors:
     """The needed factors of one image in a `FactorStore`.
 
     Attributes:
-        store: where they are.
-        start: the first byte there.
+        part: returns ``count`` factors from the ``begin``-th on.
         size: how many there are.
         first_of_blocks: every 256th, from the first on.
     """
 
-    store: FactorStore
-    start: int
+    part: Callable[[int, int], NDArray[np.float32]]
     size: int
     first_of_blocks: NDArray[np.float32]
 
@@ -71,9 +89,13 @@ class SortedFactors:
         if block < 0:
             return self.size
         begin = block * BLOCK
-        part = self.store.read(self.start + 4 * begin, min(BLOCK, self.size - begin))
+        part = self.part(begin, min(BLOCK, self.size - begin))
         return self.size - begin - int(part.searchsorted(threshold, side="right"))
 
     def read(self) -> NDArray[np.float32]:
         """Return all of them."""
-        return self.store.read(self.start, self.size)
+        return self.part(0, self.size)
+
+
+def _part(factors: NDArray[np.float32], begin: int, count: int) -> NDArray[np.float32]:
+    return factors[begin : begin + count]

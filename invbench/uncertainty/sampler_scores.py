@@ -62,12 +62,11 @@ def crps(samples: Tensor, target: Tensor, *, fair: bool = True) -> Tensor:
 
     targets = target.reshape(-1, target.shape[-3:].numel())
     totals = torch.zeros(len(targets), dtype=torch.float64, device=target.device)
-    unit = 1 / 255 if samples.dtype == torch.uint8 else 1.0
     for images, pixels, rows in order_statistics(samples, range(n_samples)):
         y = as_float(targets[images, pixels])
         scores = torch.zeros_like(y)
         for row, weight in zip(rows, weights, strict=True):
-            x = row * unit
+            x = as_float(row)
             scores.add_(x, alpha=-weight / two_m)
             scores.add_((x - y).abs_(), alpha=1 / n_samples)
         totals[images] += scores.sum(-1, dtype=torch.float64)

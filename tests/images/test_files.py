@@ -21,7 +21,7 @@ from mixed_folder import (
     srgb_profile,
     write,
 )
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from invbench.errors import UnreadableImageError
 from invbench.images import read_image, write_png
@@ -134,6 +134,14 @@ def to_linear(values):
 
 def from_linear(values):
     return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
+
+
+def test_half_a_file_is_refused_whatever_the_user_has_told_pillow(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    half = encoded(Image.fromarray(noise(64, 64, 3)), "JPEG")
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        reads(tmp_path, half[: len(half) // 2])
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 class TestProfiles:

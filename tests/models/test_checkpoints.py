@@ -144,6 +144,13 @@ def test_factories_that_cannot_be_had_are_named(path):
         load_factory(path)
 
 
+def test_a_module_that_ends_the_program_is_named(tmp_path, monkeypatch):
+    (tmp_path / "module_that_exits.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownNameError, match="ends the program"):
+        load_factory("module_that_exits:load")
+
+
 def test_a_factory_is_found_by_its_path():
     assert load_factory("torch.nn.functional:relu") is torch.nn.functional.relu
 

@@ -109,7 +109,7 @@ def test_counts_clocks_and_drivers_may_differ():
 
 def test_what_cannot_be_merged_is_named(tmp_path):
     a = shard(tmp_path / "a", case_record())
-    with pytest.raises(MissingDataError, match="not a run"):
+    with pytest.raises(MissingDataError, match="no such file or folder"):
         merge([a, RunStore(tmp_path / "none")], RunStore(tmp_path / "c"))
     with pytest.raises(MissingDataError, match="no case"):
         merge([shard(tmp_path / "empty")], RunStore(tmp_path / "c"))

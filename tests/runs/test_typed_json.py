@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pytest
-from run_records import case_record
+from run_records import case_record, timing_record
 
 from invbench.errors import InvalidRecordError
 from invbench.runs.plain_json import differences
 from invbench.runs.records import CaseRecord, from_json, to_json
+from invbench.runs.timing import TimingRecord
 from invbench.runs.typed_json import build, parse, required
+
+
+@pytest.mark.parametrize("seconds", [[], [0.1, 0.0], [-1.0], [1e-309]])
+def test_rounds_without_time_are_refused(seconds):
+    raw = json.loads(json.dumps(asdict(timing_record())))
+    case = next(iter(raw["cases"]))
+    raw["cases"][case]["seconds"] = [seconds]
+    with pytest.raises(InvalidRecordError, match=f"{case}.*a round takes some time"):
+        build(TimingRecord, raw)
 
 
 def spoiled(path, value):

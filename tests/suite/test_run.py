@@ -146,7 +146,14 @@ def test_messages_name_options_as_the_user_gives_them(place, start, shown, statu
 
 
 def test_an_option_that_nobody_has_is_named_and_those_of_pytest_pass_through(place):
-    of_pytest = ("--maxfail=1", "-n0", "--benchmark-columns=min", "-k", "msgan", "--collect-only")
+    of_pytest = (
+        "--maxfail=1",
+        "--tb=short",
+        "--benchmark-columns=min",
+        "-k",
+        "msgan",
+        "--collect-only",
+    )
     done = python(place, "-m", "invbench", "run", *of_pytest, "--imges", "2", "--frobnicate=3")
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.split("\n", 2)[:2] == [

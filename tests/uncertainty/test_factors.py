@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import math
 
 import numpy as np
@@ -39,6 +41,23 @@ def test_counts_ties_alike(factors, threshold):
     ordered = np.sort(np.array(factors, dtype=np.float32))
     kept = FactorStore().keep(ordered)
     assert kept.n_beyond(np.float32(threshold)) == sum(factor > threshold for factor in factors)
+
+
+@pytest.mark.parametrize("fails", ["open", "write"])
+def test_a_full_disk_costs_memory_and_no_scores(monkeypatch, fails):
+    class Full(io.BytesIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "no space")
+
+    def make():
+        if fails == "open":
+            raise FileNotFoundError(errno.ENOENT, "no folder for temporary files")
+        return Full()
+
+    monkeypatch.setattr("tempfile.TemporaryFile", make)
+    store = FactorStore(1)
+    for seed in range(3):
+        assert np.array_equal(store.keep(draw(300, seed)).read(), draw(300, seed))
 
 
 def test_an_image_outlives_the_name_of_its_store():

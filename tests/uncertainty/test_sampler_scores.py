@@ -25,6 +25,19 @@ from invbench.uncertainty.errors import (
 )
 
 
+def test_bytes_score_as_floats_whatever_the_default_dtype():
+    levels = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8, generator=seeded())
+    target = levels.flip(0)[0]
+    expected = crps(levels.float() / 255, target.float() / 255)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = crps(levels, target)
+    finally:
+        torch.set_default_dtype(before)
+    assert torch.equal(found, expected)
+
+
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,6 +108,21 @@ def test_an_error_that_nobody_foresaw_has_a_status_of_its_own(monkeypatch, capsy
     monkeypatch.setattr("invbench.verbs.env.run", fail)
     assert main(["env"]) is ExitCode.FAULT
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_an_output_that_is_full_is_named():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "invbench", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ExitCode.MISSING
+    assert done.stderr.startswith("invbench: OSError: [Errno 28]")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_version_is_told(capsys):
