@@ -121,9 +121,10 @@ class RiskCurve:
             units: indices of the units to keep, or a mask.
             groups: for every unit of this curve, what it belongs to, such as its photograph.
         """
-        if not np.asarray(units).size:
+        wanted = np.asarray(units)
+        chosen = np.arange(len(self))[wanted if wanted.size else slice(0)]
+        if not len(chosen):
             raise InvalidLossesError("no image to calibrate on")
-        chosen = np.arange(len(self))[np.asarray(units)]
         members: dict[object, list[NDArray[np.intp]]] = {}
         for position, index in enumerate(chosen):
             group = position if groups is None else groups[index]
