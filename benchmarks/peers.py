@@ -149,25 +149,14 @@ def operators(
 
 
 def metrics(
-    theirs: Callable[..., torch.Tensor], ours: Callable[..., torch.Tensor]
+    theirs: Callable[..., object], ours: Callable[..., torch.Tensor], *, levels: bool = False
 ) -> Callable[[np.ndarray, torch.device], Pair]:
-    """Pair a metric of others with ours."""
+    """Pair a metric of others with ours; with ``levels`` theirs is given NumPy's 8-bit images."""
 
     def pair(images: np.ndarray, device: torch.device) -> Pair:
         y = from_uint8(on_device(images, device))
-        return partial(theirs, y, y[0]), partial(ours, y, y[0])
-
-    return pair
-
-
-def metrics_of_levels(
-    theirs: Callable[..., list[float]], ours: Callable[..., torch.Tensor]
-) -> Callable[[np.ndarray, torch.device], Pair]:
-    """Pair a metric that takes 8-bit images in NumPy's memory with ours, which takes floats."""
-
-    def pair(images: np.ndarray, device: torch.device) -> Pair:
-        y = from_uint8(on_device(images, device))
-        return partial(theirs, images, images[0]), partial(ours, y, y[0])
+        given = images if levels else y
+        return partial(theirs, given, given[0]), partial(ours, y, y[0])
 
     return pair
 
@@ -213,8 +202,8 @@ PEERS: dict[str, Callable[[np.ndarray, torch.device], Pair]] = {
 MORE_PEERS: dict[str, Callable[[np.ndarray, torch.device], Pair]] = {
     "bicubic/torchvision": tensors(torchvision_sixteenth, sixteenth),
     "gray/torchvision": tensors(torchvision_gray, grayscale),
-    "psnr/scikit-image": metrics_of_levels(skimage_psnr, psnr),
-    "ssim/scikit-image": metrics_of_levels(skimage_ssim, ssim),
+    "psnr/scikit-image": metrics(skimage_psnr, psnr, levels=True),
+    "ssim/scikit-image": metrics(skimage_ssim, ssim, levels=True),
     "psnr/piq": metrics(piq_psnr, psnr),
     "ssim/piq": metrics(piq_ssim, partial(ssim, window="gaussian")),
     "quantiles/numpy": quantiles,

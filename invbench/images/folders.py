@@ -26,7 +26,8 @@ UNREAD = (
     *(".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".ppm", ".pgm", ".pnm", ".exr", ".hdr"),
     *(".psd", ".tga", ".ico", ".eps", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"),
 )
-LITTER = ("__MACOSX", "@eaDir")  # folders that archives and servers add, with images inside
+# Folders that archives, servers and systems add, with images inside
+LITTER = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN")
 
 
 @dataclass(frozen=True)

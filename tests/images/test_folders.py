@@ -60,7 +60,13 @@ def test_links_are_followed_and_said_and_circles_named(tmp_path):
 
 
 def test_folders_of_other_programs_are_passed_over(tmp_path):
-    for name in ("__MACOSX/a.png", "@eaDir/a.jpg/thumb.jpg", ".hidden/a.png", "Thumbs.db"):
+    for name in (
+        "__MACOSX/a.png",
+        "@eaDir/a.jpg/thumb.jpg",
+        "#recycle/b.png",
+        ".hidden/a.png",
+        "Thumbs.db",
+    ):
         write(tmp_path / name, PNG)
     found = find_images(tmp_path)
     assert (found.files, found.flaws) == ({}, ())
