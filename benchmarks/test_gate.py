@@ -49,7 +49,7 @@ def suite(session: Session) -> Suite:
 def candidate(session: Session, request: pytest.FixtureRequest) -> Snapshot:
     """Read what this run stored; skip where nobody asked for a comparison, or none can be made."""
     if session.suite.options.gate == "off":
-        pytest.skip("--invbench-gate=off")
+        pytest.skip("the gate is off")
     if hasattr(request.config, "workerinput"):
         pytest.skip("no process sees the whole run; use `invbench compare` after it")
     session.check_folder()

@@ -79,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"invbench: {error_text(error)}\n")
         return ExitCode.MISSING if isinstance(error, MISSING_OR_DAMAGED) else ExitCode.USAGE
     except OSError as error:  # a full disk, a file that cannot be read: nothing of ours is broken
-        sys.stderr.write(f"invbench: {type(error).__name__}: {error}\n")
+        advice = "see what is wrong with that file or disk, and repeat; what was stored is intact"
+        sys.stderr.write(f"invbench: {error_text(error)}; {advice}\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it may be what is full
         return ExitCode.MISSING
     except KeyboardInterrupt:

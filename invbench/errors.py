@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,15 @@ if TYPE_CHECKING:
 
 class InvbenchError(Exception):
     """Base of every error that invbench raises on purpose."""
+
+
+def fault_in(error: Exception) -> str:
+    """Say what code that was given to us raised, and in which line of which file."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # which has it in its message
+        return said
+    frame = extract_tb(error.__traceback__)[-1]
+    return f"{said}, at {frame.filename}:{frame.lineno}"
 
 
 class InvalidImagesError(InvbenchError, ValueError):

@@ -30,7 +30,13 @@ from invbench.suite import PREFIX, Options, add_options, under_pytest
 from invbench.suite.checks import flaws, flaws_of_arguments, flaws_of_data
 from invbench.suite.command import NAME
 from invbench.suite.description import default_results
-from invbench.suite.output import choose_display, closing_lines, collected, is_quiet
+from invbench.suite.output import (
+    choose_display,
+    closing_lines,
+    collected,
+    escape_traceback,
+    is_quiet,
+)
 from invbench.suite.progress import Progress
 from invbench.suite.remote import Remote
 from invbench.suite.resolve import Suite
@@ -137,8 +143,9 @@ def pytest_xdist_node_collection_finished(node, ids: list[str]) -> None:  # type
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note on a report whether it failed for want of something that is not there or not whole."""
+    """Note whether a test failed for want of what is not there or not whole; escape its error."""
     report = yield
+    escape_traceback(report.longrepr)
     error = call.excinfo and call.excinfo.value
     report.__dict__["invbench_lacking"] = report.failed and isinstance(error, MISSING_OR_DAMAGED)
     return report

@@ -37,7 +37,7 @@ from PIL import Image
 from invbench.errors import InvbenchError
 from invbench.gate import apply_limits, compare, promote, read_limits, read_snapshot
 from invbench.images import read_image
-from invbench.metrics.weights import load_trunk
+from invbench.metrics.weights import empty_model, load_trunk
 from invbench.models import load_weights, read_card
 from invbench.models.checkpoints import save_checkpoint
 from invbench.models.imports import find_state
@@ -421,7 +421,12 @@ def use_pt(path: Path) -> None:
 
 
 def make_trunk(folder: Path) -> Path:
-    np.savez_compressed(folder / "a.npz", **{"features.0.weight": np.ones((4, 3), np.float32)})
+    shapes = {key: value.shape for key, value in empty_model("squeeze").net.state_dict().items()}
+    tensors = {
+        f"features.{key.partition('.')[2]}": np.ones(shape, np.float16)
+        for key, shape in shapes.items()
+    }
+    np.savez_compressed(folder / "a.npz", **tensors)
     return folder / "a.npz"
 
 
@@ -499,7 +504,7 @@ FORMATS = {
     "checkpoint.safetensors": Format(make_checkpoint, use_checkpoint),
     "checkpoint.pt": Format(make_pt, use_pt),
     "old checkpoint.pt": Format(lambda folder: make_pt(folder, zipped=False), use_pt),
-    "trunk.npz": Format(make_trunk, lambda path: load_trunk("alex", path, offline=True)),
+    "trunk.npz": Format(make_trunk, lambda path: load_trunk("squeeze", path, offline=True)),
     "state.pt": Format(trained("state.pt"), go_on),
     "log.jsonl": Format(trained("log.jsonl"), go_on),
     "recipe.json": Format(

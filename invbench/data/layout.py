@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from invbench.errors import EmptyFolderError
-from invbench.files import is_folder
+from invbench.files import is_file
 from invbench.images import Flaw, find_images, is_litter, require_folder
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ class SampleFiles:
     Attributes:
         images: image id -> files of its samples, in order of their names.
         flaws: what looks like a sample and is none.
+        links: linked files and folders that were followed.
     """
 
     images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     flaws: Sequence[Flaw] = ()
+    links: Sequence[str] = ()
 
 
 def find_samples(folder: Path) -> dict[str, SampleFiles]:
@@ -54,7 +56,7 @@ def find_samples(folder: Path) -> dict[str, SampleFiles]:
     models = {
         path.name: _samples_of(path)
         for path in entries
-        if is_folder(path) and not is_litter(path.name)
+        if not (is_litter(path.name) or is_file(path))  # as a README
     }
     if not models:
         raise EmptyFolderError(
@@ -64,8 +66,12 @@ def find_samples(folder: Path) -> dict[str, SampleFiles]:
 
 
 def _samples_of(folder: Path) -> SampleFiles:
-    found = find_images(folder)
+    try:
+        found = find_images(folder)
+    except EmptyFolderError as error:  # a fifo, or a link that leads nowhere, in a model's place
+        return SampleFiles(flaws=(Flaw(folder.name, str(error).removeprefix(f"{folder}: ")),))
     flaws = list(found.flaws)
+    links = ["the folder itself"] if folder.is_symlink() else []
     images: dict[str, list[Path]] = {}
     for name, path in found.files.items():
         image_id, _, _ = name.rpartition("/")
@@ -73,4 +79,4 @@ def _samples_of(folder: Path) -> SampleFiles:
             images.setdefault(image_id, []).append(path)
         else:
             flaws.append(Flaw(path.name, "lies beside the images' folders; expected in one"))
-    return SampleFiles(images, flaws)
+    return SampleFiles(images, flaws, [*links, *found.links])

@@ -14,6 +14,7 @@ from PIL import Image
 from invbench.data import Photo
 from invbench.errors import MissingDataError
 from invbench.escaping import counted
+from invbench.images import usual_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,8 @@ def photos(size: int, count: int | None = None) -> list[Photo]:
         )
     names = list(SOURCES)
     picks = [(names[index % len(names)], index // len(names)) for index in range(count)]
-    return [Photo(f"{name}-{crop}", name, _crop(name, crop, size)) for name, crop in picks]
+    with usual_pillow():
+        return [Photo(f"{name}-{crop}", name, _crop(name, crop, size)) for name, crop in picks]
 
 
 def _crop(name: str, crop: int, size: int) -> Tensor:

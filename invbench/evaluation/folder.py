@@ -253,7 +253,7 @@ def _identity(question: Question, partners: Partners, scored: _Scored) -> dict[s
 
 
 def _remarks(files: SampleFiles, scored: _Scored, partners: Partners) -> list[str]:
-    """State samples twice there, images with more or fewer than most, observations without any."""
+    """State links, samples twice there, images with more or fewer, observations without any."""
     counts = scored.counts
     usual, fewest = Counter(counts.values()).most_common(1)[0][0], min(counts.values())
     said = [
@@ -264,6 +264,8 @@ def _remarks(files: SampleFiles, scored: _Scored, partners: Partners) -> list[st
     if said:
         few = counted(fewest, "sample")
         said.append(f"intervals are made from {few} of every image, as the fewest are")
+    if files.links:
+        said.append(f"followed links: {', '.join(files.links)}")
     if scored.repeated:
         found, shown = counted(len(scored.repeated), "sample"), scored.repeated[:SHOWN]
         said.append(f"{found} of the same pixels as another of the image, as {', '.join(shown)}")

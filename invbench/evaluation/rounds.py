@@ -19,7 +19,12 @@ from invbench.evaluation.pictures import Gallery, picture
 from invbench.evaluation.sampling import draw_within_memory, observe
 from invbench.evaluation.scoring import score_image
 from invbench.images import from_uint8, to_uint8
-from invbench.machine import peak_allocated_bytes, saved_by_repeating, synchronized_clock
+from invbench.machine import (
+    peak_allocated_bytes,
+    return_freed_memory,
+    saved_by_repeating,
+    synchronized_clock,
+)
 from invbench.runs import NOTICEABLE
 from invbench.uncertainty import FactorStore
 
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
     from invbench.evaluation.experiment import Experiment
     from invbench.evaluation.sampling import Observed
     from invbench.evaluation.scoring import ImageScores
+
+RETURNED_EVERY = 16  # images, after which freed memory goes back: a hundredth of their time
 
 
 class Rounds:
@@ -61,7 +68,7 @@ class Rounds:
         self._experiment = experiment
         self._on_image = on_image
         self._factors = FactorStore()
-        self._features: list[NDArray[np.float64]] = []
+        self._features: NDArray[np.float64] | None = None  # of all images' samples
         self._first: Tensor | None = None  # the first image's samples, 8 bits, to compare with
         self._drawn: tuple[Observed, Tensor] | None = None  # waits to be scored
         self._observed = self._observe(0)
@@ -117,6 +124,7 @@ class Rounds:
         )
         used = touched(before)
         assert self._first is not None
+        assert self._features is not None
         settings = self.settings
         counts = (
             settings.n_samples - round((image.duplicate_fraction or 0) * settings.n_samples)
@@ -129,7 +137,7 @@ class Rounds:
             again=from_uint8(drawn[0]),
             touched=used,
             batched=draw_in_other_batches(sampler, first, last, settings),
-            features=np.stack(self._features),
+            features=self._features,
             distinct=dict(zip(ids, counts, strict=True)),
             stochastic=experiment.subject.stochastic,
             tolerance=ROUNDING[settings.dtype],
@@ -166,7 +174,10 @@ class Rounds:
         (observed, samples), self._drawn = self._drawn, None
         if self._first is None:
             self._first = to_uint8(samples)
-        self._features.append(features(samples))
+        reduced = features(samples)
+        if self._features is None:  # in one block, see `return_freed_memory`
+            self._features = np.empty((len(self._experiment.data.photos), *reduced.shape))
+        self._features[len(self.scores)] = reduced
         settings, target = self._experiment.settings, observed.target
         self.scores.append(
             score_image(
@@ -183,5 +194,7 @@ class Rounds:
         )
         shown = (observed.image_id, samples, observed.observation, target)
         self.gallery.offer(self.scores[-1], partial(picture, *shown, rule=settings.rule))
+        if len(self.scores) % RETURNED_EVERY == 0:
+            return_freed_memory()
         if self._on_image is not None:
             self._on_image(len(self.scores), len(self._experiment.data.photos))

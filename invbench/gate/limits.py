@@ -42,14 +42,17 @@ CEILINGS = {"psnr": 50.0}
 EXPECTED = "expected"
 
 
-def read_limits(path: Path) -> dict[str, Any]:
-    """Read a limits file.
+NO_LIMITS = ", no limits; make them with `invbench limits RUN FILE`"
+NO_SLACK = "; begin it with a table [slack]: how much of each quantity may be lost"
+
+
+def read_limits(path: Path, *, hint: str = NO_LIMITS) -> dict[str, Any]:
+    """Read a limits file; the hint says what to do if there is none.
 
     Raises:
         MissingDataError: if there is none.
         InvalidRecordError: if it is not TOML, or a measured quantity has no slack.
     """
-    hint = ", no limits; make them with `invbench limits RUN`"
     limits = read_toml(path, hint=hint)
     try:
         _check_values(limits)
@@ -88,7 +91,7 @@ class _Cases:
 
 
 def write_limits(path: Path, store: RunStore) -> int:
-    """Replace a profile's measured values by those of a run; slack and other profiles are kept.
+    """Replace the limits of a run's cases by what it measured; slack and all others are kept.
 
     No PSNR above 50 dB is asked for, however high it was.
 
@@ -100,7 +103,7 @@ def write_limits(path: Path, store: RunStore) -> int:
             states no slack for something that was measured.
         StorageError: if the file cannot be written.
     """
-    limits = read_limits(path)
+    limits = read_limits(path, hint=NO_SLACK)
     records = store.read_cases()
     cases = {
         record.case_id: {
@@ -118,7 +121,8 @@ def write_limits(path: Path, store: RunStore) -> int:
         raise MissingDataError(
             f"{path}: state in [slack] how much of {', '.join(sorted(unknown))} may be lost"
         )
-    limits[store.read_run()["profile"]] = cases
+    profile = store.read_run()["profile"]
+    limits[profile] = limits.get(profile, {}) | cases
     head = path.read_text().partition("[slack]")[0]
     with atomic_write(path) as stream:
         stream.write(f"{head}{_to_toml(limits)}".encode())

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from invbench.errors import InvalidImagesError
-from invbench.images.files import declared_size, read_image, write_png
+from invbench.images.files import declared_size, read_image, usual_pillow, write_png
 from invbench.images.folders import Flaw, ImageFiles, find_images, is_litter, require_folder
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "to_signed",
     "to_uint8",
     "trusted",
+    "usual_pillow",
     "write_png",
 ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 import warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,7 +13,7 @@ import torch
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from invbench.errors import UnreadableImageError
-from invbench.files import atomic_write
+from invbench.files import atomic_write, special_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +29,6 @@ CODED_SRGB = b"\x01\x0d\x00\x01"  # as cICP states it
 GAMMA = (0.45, 0.46)  # that a PNG may declare: 1 / 2.2
 OTHER_COLOURS = "declares colours of another space than sRGB; convert it to sRGB"
 BITS_PER_SAMPLE = 258  # TIFF's tag
-SPECIAL = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a fifo",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 def read_image(path: Path, *, channels: int = 3) -> Tensor:
@@ -84,11 +76,6 @@ def write_png(path: Path, pixels: Tensor) -> None:
         Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(stream, "PNG")
 
 
-def special_kind(mode: int) -> str | None:
-    """Say what a path is by its mode, or return None for a regular file."""
-    return None if stat.S_ISREG(mode) else SPECIAL.get(stat.S_IFMT(mode), "no regular file")
-
-
 def _refuse_special(path: Path) -> None:
     """Refuse what is not there or no regular file; opening a fifo would wait for ever."""
     try:
@@ -102,12 +89,22 @@ def _refuse_special(path: Path) -> None:
 
 
 @contextmanager
+def usual_pillow() -> Iterator[None]:
+    """Have Pillow read as it does by default but for our limit, whatever the user has set."""
+    own = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, MOST_PIXELS
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = own
+
+
+@contextmanager
 def _named_refusals(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into a refusal that names the file."""
     _refuse_special(path)
-    truncated, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
-        with warnings.catch_warnings():
+        with usual_pillow(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow remarks of a file changes no pixel of it
             yield
     except UnreadableImageError:
@@ -117,8 +114,6 @@ def _named_refusals(path: Path) -> Iterator[None]:
     except Exception as error:  # decoders raise anything when a file is damaged
         message = f"{path}: cannot be read as {', '.join(FORMATS)} ({error})"
         raise UnreadableImageError(message) from error
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = truncated  # the user's own, who may have set it
 
 
 @contextmanager

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from invbench.errors import EmptyFolderError
-from invbench.files import is_folder, is_there
-from invbench.images.files import special_kind
+from invbench.files import is_folder, is_there, special_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -159,8 +158,13 @@ def is_litter(name: str) -> bool:
 def _shared_ids(claims: Mapping[str, list[Path]]) -> Iterator[Flaw]:
     for name, paths in claims.items():
         if len(paths) > 1:
-            listed = " and ".join(path.as_posix() for path in paths)
+            listed = " and ".join(_told_apart(path.as_posix()) for path in paths)
             yield Flaw(paths[0].as_posix(), f"{listed} have one id, {name}; rename or remove one")
+
+
+def _told_apart(path: str) -> str:
+    """Write letters that are not composed as escapes, which look like those that are."""
+    return path if unicodedata.is_normalized("NFC", path) else ascii(path)
 
 
 def _name(path: Path) -> str:

@@ -15,6 +15,7 @@ from invbench.machine.memory import (
     freed_memory_is_kept,
     keep_freed_memory,
     release_memory,
+    return_freed_memory,
 )
 from invbench.machine.timing import (
     compare_speed,
@@ -38,6 +39,7 @@ __all__ = [
     "peak_allocated_bytes",
     "release_memory",
     "resolve_device",
+    "return_freed_memory",
     "saved_by_repeating",
     "synchronized_clock",
 ]

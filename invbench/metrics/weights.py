@@ -139,8 +139,12 @@ def tensor_digest(state: Mapping[str, Tensor]) -> str:
 
 def _from_file(net: str, path: Path, *, cached: bool = False) -> TrunkWeights:
     require_regular(path, CorruptCheckpointError, hint=" of LPIPS weights")
-    with path.open("rb") as stream:
-        digest, trunk = file_digest(stream, "sha256").hexdigest(), TRUNKS[net]
+    trunk = TRUNKS[net]
+    try:
+        with path.open("rb") as stream:
+            digest = file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise CorruptCheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     if cached and digest != trunk.sha256:
         raise CorruptCheckpointError(
             f"{path}: has sha256 {digest[:8]}..., against its name; delete the file"

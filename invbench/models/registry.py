@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invbench.errors import UnknownNameError
+from invbench.errors import UnknownNameError, fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,8 @@ def load_factory(path: str) -> Callable[..., Any]:
     """Import ``package.module:function``; modules in the current folder are found, too.
 
     Raises:
-        UnknownNameError: if the path has another form, or nothing is found there.
+        UnknownNameError: if the path has another form, nothing is found there, or the module
+            cannot be imported, whatever it raises.
     """
     module, _, attribute = path.partition(":")
     if not (module and attribute):
@@ -48,6 +49,8 @@ def load_factory(path: str) -> Callable[..., Any]:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UnknownNameError(f"{path}: cannot be imported ({error})") from error
+    except Exception as error:
+        raise UnknownNameError(f"{path}: cannot be imported ({fault_in(error)})") from error
     except SystemExit as error:  # which would end ours as if all were well
         raise UnknownNameError(f"{path}: ends the program when it is imported") from error
     if not callable(factory):

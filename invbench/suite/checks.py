@@ -49,7 +49,8 @@ def flaws(suite: Suite) -> list[InvbenchError]:
         _check_baseline,
     )
     found = [error for check in checks if (error := _error_of(check, suite))]
-    return [*found, *_flaws_of_cases(suite, found)]
+    found += _flaws_of_cases(suite, found)
+    return list({(type(error), str(error)): error for error in found}.values())
 
 
 def flaws_of_data(suite: Suite, tasks: Iterable[str]) -> list[InvbenchError]:

@@ -35,6 +35,7 @@ class Command:
 
     def __init__(self) -> None:
         self._missing = False
+        self._unread = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(
@@ -50,12 +51,18 @@ class Command:
         """Tell pytest's usage error from what is missing, which has the same number."""
         self._missing |= session.exitstatus is ExitCode.MISSING
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note that tests cannot be read, after which pytest ends as if it were interrupted."""
+        self._unread |= report.failed
+
     def refused(self, found: Sequence[InvbenchError]) -> None:
         """Note why there will be no run."""
         self._missing = all(isinstance(error, MISSING_OR_DAMAGED) for error in found)
 
     def status(self, given: int) -> int:
         """Return the status of the verb, for that of pytest."""
+        if given == pytest.ExitCode.INTERRUPTED and self._unread:
+            return ExitCode.FAULT
         return ExitCode.MISSING if self._missing else STATUS.get(given, given)
 
 

@@ -130,7 +130,7 @@ class Options:
         choices=("gaussian", "mixture"),
     )
     groups: Literal["image", "folder"] = _option(
-        "whether each image of --data is a photograph of its own, or those of one sub-folder are",
+        "whether each image of a folder is a photograph of its own, or those of one sub-folder are",
         default="image",
         choices=("image", "folder"),
     )

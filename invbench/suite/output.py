@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from invbench.errors import FolderWarning, InvalidRecordError
-from invbench.escaping import counted, error_text
+from invbench.escaping import counted, error_text, terminal
 from invbench.report import WIDTH, room, run_table, verdict_lines
 from invbench.suite.columns import chosen_columns
 from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
@@ -53,6 +53,19 @@ def collected(remarks: list[str]) -> Iterator[None]:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
+
+
+def escape_traceback(shown: object) -> None:
+    """Escape what a test's report says of an error, which may hold text that anybody chose."""
+    for text, crash, _ in getattr(shown, "chain", ()):
+        for entry in text.reprentries:
+            entry.lines = [_escaped(line) for line in entry.lines]
+        if crash:
+            crash.message = _escaped(crash.message)
+
+
+def _escaped(lines: str) -> str:
+    return "\n".join(terminal(line.expandtabs()) for line in lines.split("\n"))
 
 
 def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from invbench.errors import InvalidOptionError, InvalidTaskError, UnknownNameError
+from invbench.errors import (
+    InvalidOptionError,
+    InvalidTaskError,
+    InvbenchError,
+    UnknownNameError,
+    fault_in,
+)
 from invbench.models import load_factory
 from invbench.problems import TASKS, Task, find_task
 from invbench.suite.fingerprint import source_digest
@@ -63,8 +69,10 @@ def _own(name: str, source: str) -> Task:
     factory = load_factory(source)
     try:
         task = factory()
-    except TypeError as error:
-        raise InvalidTaskError(f"{source}: called without arguments: {error}") from error
+    except InvbenchError:
+        raise
+    except Exception as error:
+        raise InvalidTaskError(f"{source}: called without arguments: {fault_in(error)}") from error
     if not isinstance(task, Task):
         raise InvalidTaskError(
             f"{source} returned {task!r}, of type {type(task).__name__}; "

@@ -80,7 +80,13 @@ def require_batch(pairs: Pairs, batch_size: int, *, multiple: int = 1) -> None:
 
 
 def load_pairs(
-    folder: Path, *, task: Task, size: int, device: torch.device, hold_out: float = 0.0
+    folder: Path,
+    *,
+    task: Task,
+    size: int,
+    device: torch.device,
+    hold_out: float = 0.0,
+    at_least: int = 2,
 ) -> tuple[Pairs, Pairs]:
     """Read a folder of photographs as training and validation pairs.
 
@@ -89,7 +95,7 @@ def load_pairs(
 
     Raises:
         EmptyFolderError, UnreadableImageError: see `data.folder.folder_photos`.
-        MissingDataError: if fewer than two images remain for training.
+        MissingDataError: if fewer than ``at_least`` images remain that are not held out.
     """
     photos = folder_photos(folder, size, groups="folder")
     if task.name == "colorization":
@@ -100,9 +106,9 @@ def load_pairs(
         [photo.pixels for photo in photos if (photo.group in kept) is training]
         for training in (True, False)
     ]
-    if len(sides[0]) < 2:
+    if len(sides[0]) < at_least:
         raise MissingDataError(
-            f"{folder}: {counted(len(sides[0]), 'image')} to train on; give at least 2"
+            f"{folder}: {counted(len(sides[0]), 'image')} of use; give at least {at_least}"
         )
     shape = sides[0][0].shape
     train, validation = (

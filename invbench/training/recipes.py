@@ -256,7 +256,7 @@ def claim_recipe(folder: Path, made_by: Mapping[str, Any]) -> None:
         known = found if isinstance(found, dict) else {}
         differing = sorted(name for name in made_by if known.get(name) != made_by[name])
         raise ForeignCheckpointError(
-            f"{folder}: holds a run of another recipe ({', '.join(differing)} differ); "
+            f"{folder}: holds a run of another recipe, by its {', '.join(differing)}; "
             "delete it to start afresh, or choose another folder for runs"
         )
     with atomic_write(path) as stream:
@@ -271,4 +271,4 @@ def _load(
     load = partial(load_pairs, task=get_task(task), size=size, device=device)
     if validation is None:
         return load(images, hold_out=0.05)
-    return load(images)[0], load(validation)[0]
+    return load(images)[0], load(validation, at_least=1)[0]

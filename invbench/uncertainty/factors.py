@@ -1,7 +1,7 @@
 """Sorted needed factors of many images: in memory while they are few, in a temporary file after.
 
 An image of 512x512 has 3 MB of them, and calibration has to ask all images at once. It asks how
-many lie beyond a factor, for which every 256th of them and one short read are enough. No torch.
+many lie beyond a factor, for which every 4096th of them and one short read are enough. No torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IN_MEMORY_BYTES = 256 << 20
-BLOCK = 256  # factors: one read of 1 KiB
+BLOCK = 4096  # factors: one read of 16 KiB
 
 
 class FactorStore:
@@ -76,7 +76,7 @@ class SortedFactors:
     Attributes:
         part: returns ``count`` factors from the ``begin``-th on.
         size: how many there are.
-        first_of_blocks: every 256th, from the first on.
+        first_of_blocks: every 4096th, from the first on.
     """
 
     part: Callable[[int, int], NDArray[np.float32]]

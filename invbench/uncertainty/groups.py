@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from invbench.escaping import counted
 from invbench.uncertainty.errors import InvalidSplitError
 
 if TYPE_CHECKING:
@@ -42,6 +43,6 @@ def number_groups(
         )
     if len(numbers) < at_least:
         raise InvalidSplitError(
-            f"{len(numbers)} different groups of images; at least {at_least} are needed"
+            f"{counted(len(numbers), 'group')} of images; at least {at_least} are needed"
         )
     return labels

@@ -19,11 +19,11 @@ def add(add_parser: AddParser) -> None:
     """Add the verb and its options."""
     parser = verb(add_parser, "limits", run)
     parser.add_argument("folder", type=Path, help="folder of a run")
-    parser.add_argument("file", type=Path, help="limits file, its slack kept")
+    parser.add_argument("file", type=Path, help="limits file, which states the slack")
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Write what a run measured into a limits file."""
+    """Write what a run measured into a limits file; other cases keep what stands there."""
     from invbench.gate import write_limits
     from invbench.runs import RunStore
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import argparse
 
     from invbench.gate import GateReport, Snapshot
-    from invbench.report.paper import PaperTable
     from invbench.runs import RunStore
     from invbench.verbs import AddParser
 
@@ -62,15 +61,11 @@ class _Report:
     """A run and what it is held against, read when a format asks for it."""
 
     def __init__(self, store: RunStore, table: Path, baseline: Path | None) -> None:
-        self.store = store
-        self._table = table
-        self._baseline = baseline
-
-    @cached_property
-    def paper(self) -> PaperTable:
         from invbench.report.paper import read_paper
 
-        return read_paper(self._table)
+        self.store = store
+        self.paper = read_paper(table)
+        self._baseline = baseline
 
     @cached_property
     def baseline(self) -> Snapshot | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invbench.escaping import counted
 from invbench.exit_codes import ExitCode
 from invbench.suite import add_options, at_least_one
 from invbench.verbs import LPIPS_OPTIONS, say, verb
@@ -94,8 +95,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     recipe, budget = _recipes(arguments), Budget(steps=arguments.steps, minutes=arguments.minutes)
     if arguments.all:
         return _train_all(arguments, budget, recipe)
-    path = run_recipe(recipe(arguments.model, arguments.task, budget)).path
-    say(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    made = run_recipe(recipe(arguments.model, arguments.task, budget))
+    validated = counted(made.card["validation"]["images"], "image")
+    say(f"{made.path}: {made.path.stat().st_size / 1e6:.2f} MB, validated on {validated}")
     return ExitCode.OK
 
 

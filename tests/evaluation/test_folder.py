@@ -364,6 +364,22 @@ def test_a_model_without_samples_does_not_stop_the_others(layout):
     assert "no sample" in found["empty"].record.left_out[0]
 
 
+def test_what_is_no_folder_in_a_model_s_place_and_links_are_said(layout):
+    samples = layout / "samples"
+    os.mkfifo(samples / "pipe")
+    (samples / "lost").symlink_to("nowhere")
+    (samples / "linked").symlink_to("good")
+    (samples / "README.txt").write_text("none of it")
+    (samples / "good" / "coffee-0").rename(layout / "elsewhere")
+    (samples / "good" / "coffee-0").symlink_to(layout / "elsewhere")
+    found = {name: one.record for name, one in score(layout).items()}
+    assert found.keys() == {"good", "linked", "lost", "pipe"}
+    assert found["pipe"].left_out == ("pipe: is a fifo, no folder",)
+    assert found["lost"].left_out == ("lost: no such folder",)
+    assert "followed links: coffee-0" in found["good"].remarks
+    assert "followed links: the folder itself, coffee-0" in found["linked"].remarks
+
+
 def test_empty_folders_are_named(tmp_path, layout):
     with pytest.raises(EmptyFolderError, match="no such folder"):
         find_samples(tmp_path / "nowhere")

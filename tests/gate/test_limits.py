@@ -189,7 +189,8 @@ class TestFile:
         file = tmp_path / "t.toml"
         file.write_text(
             "# about\n[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\n"
-            "winkler = 1\ncrps = 1\n\n[small.x-sr16]\npsnr = 3.0\n"
+            "winkler = 1\ncrps = 1\nssim = 1\n\n[small.x-sr16]\npsnr = 3.0\n\n"
+            "[tiny.ndm-sr16]\npsnr = 9.0\n\n[tiny.chimle-sr16]\nssim = 1.0\n"
         )
         store = RunStore(tmp_path / "run")
         store.write_run(run_record())
@@ -198,7 +199,8 @@ class TestFile:
         assert write_limits(file, store) == 1
         limits = read_limits(file)
         assert limits["tiny"] == {
-            "chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "winkler": 0.3}
+            "chimle-sr16": {"psnr": 28.0, "lpips_random": 0.1, "coverage": 0.8, "winkler": 0.3},
+            "ndm-sr16": {"psnr": 9.0},  # of no case of the run
         }
         assert limits["small"] == {"x-sr16": {"psnr": 3.0}}
         assert limits["slack"]["psnr"] == 0.5
@@ -215,6 +217,8 @@ class TestFile:
 
     def test_damage_is_named(self, tmp_path):
         file = tmp_path / "t.toml"
+        with pytest.raises(MissingDataError, match=r"begin it with a table \[slack\]"):
+            write_limits(file, RunStore(tmp_path / "run"))
         with pytest.raises(MissingDataError, match="no limits"):
             read_limits(file)
         file.write_text("[slack\n")

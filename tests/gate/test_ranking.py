@@ -116,4 +116,5 @@ class TestRun:
         assert lines[0].startswith("sr16 psnr, ")
         assert lines[1].startswith("  1. chimle ")
         assert lines[2].startswith("  2. ddrm ")
-        assert main(["rank", str(folder), "--score", "nothing"]) is ExitCode.INCOMPARABLE
+        assert main(["rank", str(folder), "--score", "psn"]) is ExitCode.USAGE
+        assert "unknown score 'psn'; did you mean psnr" in capsys.readouterr().err

@@ -37,6 +37,13 @@ def test_two_files_of_one_id_are_named_and_neither_is_taken(tmp_path):
     assert "x/a.jpg and x/a.png have one id, x/a" in str(found.flaws[0])
 
 
+def test_names_that_look_alike_are_told_apart(tmp_path):
+    for name in ("caf\u00e9.png", "cafe\u0301.png"):
+        write(tmp_path / name, PNG)
+    (flaw,) = find_images(tmp_path).flaws
+    assert "'cafe\\u0301.png' and caf\u00e9.png have one id" in str(flaw)
+
+
 def test_a_name_is_one_id_however_its_letters_are_composed(tmp_path):
     for name in ("caf\u00e9.png", "e\u0301t\u00e9.png"):
         write(tmp_path / name, encoded(picture(), "PNG"))

@@ -26,6 +26,23 @@ print(faults, freed_memory_is_kept())
 """
 
 
+CUT_BLOCKS = """
+from pathlib import Path
+from invbench.machine import keep_freed_memory, return_freed_memory
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+keep_freed_memory()
+large, small = [], []
+for _ in range(64):  # a small block behind each large one keeps the heap from shrinking
+    large.append(bytearray(b"x" * 2**20))
+    small.append(bytearray(b"x" * 2**14))
+del large
+before = resident()
+return_freed_memory()
+print(before - resident())
+"""
+
+
 def faults_and_answer(prepare: str, **environment: str) -> tuple[int, bool]:
     """Return the page faults of the third of three equal allocations, and what the probe says."""
     done = subprocess.run(
@@ -82,3 +99,10 @@ def test_garbage_is_not_in_use():
     cycle.append(cycle)
     del cycle
     assert bytes_in_use(torch.device("cpu")) - before == pytest.approx(0, abs=1e5)
+
+
+@glibc
+def test_freed_memory_between_used_blocks_goes_back():
+    command = [sys.executable, "-c", CUT_BLOCKS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 32 * 2**20  # of 64 MiB that were freed

@@ -42,7 +42,10 @@ def test_unknown_keys_are_ignored():
             lambda raw: raw | {"schema": "invbench.case/1"},
             "case/2 but of invbench.case/1$",
         ),
-        (lambda raw: {k: v for k, v in raw.items() if k != "case_id"}, "incomplete"),
+        (
+            lambda raw: {k: v for k, v in raw.items() if k != "case_id"},
+            "case_id is missing; add it",
+        ),
         (lambda raw: raw | {"identity": raw["identity"] | {"model": {"name": "other"}}}, "edited"),
         (lambda raw: [raw], "schema "),
     ],

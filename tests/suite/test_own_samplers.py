@@ -16,7 +16,7 @@ import torch
 from samplers import Blurry
 
 from invbench.cli import main
-from invbench.errors import InvalidSamplerError, UnsupportedProblemError
+from invbench.errors import InvalidSamplerError, UnknownNameError, UnsupportedProblemError
 from invbench.problems import TASKS
 from invbench.runs import RunStore
 from invbench.suite.own_samplers import OwnSampler
@@ -156,6 +156,13 @@ def test_a_declined_problem_is_counted_and_no_failure(tmp_path):
         env=environment,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_module_that_fails_is_named_with_the_line(tmp_path, monkeypatch):
+    (tmp_path / "falling.py").write_text("\n1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownNameError, match=r"ZeroDivisionError: .*falling\.py:2"):
+        OwnSampler.parse("mine=falling:load")
 
 
 def test_the_error_is_named_where_users_import_it():

@@ -82,11 +82,17 @@ class TestReading:
             ("mine=my_tasks:nothing", UnknownNameError, "cannot be imported"),
             ("mine=my_tasks:one", InvalidTaskError, "return a Task"),
             ("mine=my_tasks:needs", InvalidTaskError, "called without arguments"),
+            (
+                "mine=my_tasks:fails",
+                InvalidTaskError,
+                r"ZeroDivisionError: .*tasks\.py:\d",
+            ),
         ],
     )
     def test_what_names_no_task_is_refused(self, module, text, error, message):
         module.one = lambda: 1
         module.needs = lambda size: size
+        module.fails = lambda: 1 / 0
         with pytest.raises(error, match=message):
             read_task(text)
 

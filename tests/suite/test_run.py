@@ -16,6 +16,7 @@ from invbench.data.photos import photos
 from invbench.exit_codes import ExitCode
 from invbench.images import from_uint8
 from invbench.suite import Options, as_arguments
+from invbench.suite.command import Command
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--images=2", "--samples=4")
@@ -176,3 +177,25 @@ def test_its_status_is_that_of_every_verb(place, options, status):
     (place / "old" / "run.json").write_text("{}")
     done = python(place, "-m", "invbench", "run", "-k", "reference-sr16", *options)
     assert done.returncode == status, done.stdout + done.stderr
+
+
+def test_tests_that_cannot_be_read_are_no_interruption():
+    command = Command()
+    assert command.status(pytest.ExitCode.INTERRUPTED) == 130
+    command.pytest_collectreport(pytest.CollectReport("x", "failed", None, None))
+    assert command.status(pytest.ExitCode.INTERRUPTED) == ExitCode.FAULT
+
+
+def test_what_a_sampler_says_moves_no_cursor_and_limits_of_pillow_s_refuse_nothing(place):
+    (place / "rude.py").write_text(
+        "from PIL import Image\nImage.MAX_IMAGE_PIXELS = 1\n"
+        "def load(problem, device):\n    def sampler(observation, generators):\n"
+        "        raise ValueError('\\x1b]8;;http://a\\x07\\u202e\\n::error::x')\t\n"
+        "    return sampler\n"
+    )
+    case = ("--sampler=rude=rude:load", "-k", "rude and sr16 or rgb", *SHORT, "--results=r")
+    done = python(place, "-m", "invbench", "run", *case, PYTHONIOENCODING="utf-8")
+    assert done.returncode == ExitCode.FAILED, done.stdout + done.stderr
+    assert r"\x1b]8;;http://a\x07\u202e" in done.stdout
+    assert not {"\x1b", "\x07", "\u202e"} & set(done.stdout)
+    assert "\n::error" not in done.stdout

@@ -126,7 +126,7 @@ class TestTrainAll:
         states = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
         assert states[-2:] == ["trained", "trained"]
         assert train(images, "--all", "--steps", "2", "--seed", "1") is ExitCode.FAILED
-        assert "holds a run of another recipe (seed differ)" in capsys.readouterr().out
+        assert "holds a run of another recipe, by its seed" in capsys.readouterr().out
 
     def test_goes_on_after_a_run_that_fails(self, images, capsys):
         for path in list(images.iterdir())[2:]:

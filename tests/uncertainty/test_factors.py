@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from invbench.uncertainty import FactorStore
 
-SIZES = [1, 255, 256, 257, 512, 1000]
+SIZES = [1, 4095, 4096, 4097, 8192, 10000]
 
 
 def draw(size, seed=0):
