@@ -75,4 +75,5 @@ def _sum_in_double(squares: Tensor) -> Tensor:
     """
     even = squares.shape[1] - squares.shape[1] % _EXACT_IN_FLOAT32
     sums = squares[:, :even].unflatten(1, (_EXACT_IN_FLOAT32, -1)).sum(1)
-    return sums.double().sum(1) + squares[:, even:].double().sum(1)
+    total: Tensor = sums.double().sum(1) + squares[:, even:].double().sum(1)
+    return total
