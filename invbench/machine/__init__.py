@@ -6,7 +6,7 @@ from invbench.machine.environment import (
     describe_environment,
     device_key,
     forbid_tf32,
-    gpu_state,
+    gpu_clocks,
     lasting_facts,
     resolve_device,
 )
@@ -32,7 +32,7 @@ __all__ = [
     "device_key",
     "forbid_tf32",
     "freed_memory_is_kept",
-    "gpu_state",
+    "gpu_clocks",
     "keep_freed_memory",
     "lasting_facts",
     "measure",

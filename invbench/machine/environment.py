@@ -30,8 +30,7 @@ PACKAGES = (
 
 
 # What is asked of nvidia-smi. Newer drivers still take the last one's old name.
-STATE = {
-    "driver": "driver_version",
+CLOCKS = {
     "sm_mhz": "clocks.sm",
     "max_sm_mhz": "clocks.max.sm",
     "memory_mhz": "clocks.mem",
@@ -99,7 +98,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         },
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "gpu": _gpu_with_state(device),
+        "gpu": (gpu := _gpu(device)) and gpu | {"driver": _ask_driver("driver_version", device)},
         "determinism": {
             "matmul_fp32_precision": torch.backends.cuda.matmul.fp32_precision,
             "conv_fp32_precision": _CUDNN.conv.fp32_precision,
@@ -114,8 +113,6 @@ def lasting_facts(device: torch.device) -> dict[str, Any]:
     """Return the part of the environment that stays the same from run to run on one machine."""
     facts = describe_environment(device)
     del facts["git"]
-    if facts["gpu"]:
-        del facts["gpu"]["clocks"], facts["gpu"]["throttle_reasons"]
     return facts
 
 
@@ -169,33 +166,23 @@ def _gpu(device: torch.device) -> dict[str, Any] | None:
     }
 
 
-def _gpu_with_state(device: torch.device) -> dict[str, Any] | None:
-    gpu = _gpu(device)
-    return None if gpu is None else gpu | gpu_state(device)
-
-
-def gpu_state(device: torch.device) -> dict[str, Any]:
-    """Ask the driver for its version and the GPU's clocks; null where ``nvidia-smi`` is missing.
+def gpu_clocks(device: torch.device) -> dict[str, int | str | None]:
+    """Ask the driver for a GPU's clocks, next to what is timed: an idle card's say nothing.
 
     Returns:
-        ``driver``, ``clocks`` (sm_mhz, max_sm_mhz, memory_mhz) and ``throttle_reasons``, the
-        driver's bit mask in hexadecimal (0x1 is idle).
+        ``sm_mhz``, ``max_sm_mhz``, ``memory_mhz`` and ``throttle_reasons``, the driver's bit mask
+        in hexadecimal (0x1 is idle); null where ``nvidia-smi`` is missing.
     """
-    answer: list[str | None] = [None] * len(STATE)
-    if device.type == "cuda":
-        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-        answer = [_ask_driver(query, uuid) for query in STATE.values()]
-    driver, sm, max_sm, memory, reasons = answer
-    clocks = {"sm_mhz": sm, "max_sm_mhz": max_sm, "memory_mhz": memory}
+    answers = {name: _ask_driver(query, device) for name, query in CLOCKS.items()}
     return {
-        "driver": driver,
-        "clocks": {name: int(mhz) if mhz else None for name, mhz in clocks.items()},
-        "throttle_reasons": reasons,
+        name: int(answer) if answer and name.endswith("mhz") else answer
+        for name, answer in answers.items()
     }
 
 
-def _ask_driver(query: str, uuid: str) -> str | None:
+def _ask_driver(query: str, device: torch.device) -> str | None:
     """Return one answer of ``nvidia-smi``, or None if it has none."""
+    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     command = ["nvidia-smi", f"--id={uuid}", f"--query-gpu={query}"]
     try:
         answer = _output([*command, "--format=csv,noheader,nounits"])

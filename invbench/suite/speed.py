@@ -20,7 +20,7 @@ from invbench.data.synthetic import gaussian_photos
 from invbench.evaluation import Facts, Subject, draw_within_memory, observe
 from invbench.machine import (
     device_key,
-    gpu_state,
+    gpu_clocks,
     measure,
     peak_allocated_bytes,
     saved_by_repeating,
@@ -111,9 +111,10 @@ def time_here(job: Job) -> Timed:
     inputs.number = job.turn * (1 + job.rounds + SECOND_LOOK)
 
     (first_call_s,) = measure(inputs.draw, setup=inputs.next)
-    before = gpu_state(device)
+    is_gpu = device.type == "cuda"
+    before = gpu_clocks(device) if is_gpu else {}
     seconds = measure(inputs.draw, setup=inputs.next, rounds=job.rounds)
-    after = gpu_state(device)
+    after = gpu_clocks(device) if is_gpu else {}
     with peak_allocated_bytes(device) as peak:
         saved = saved_by_repeating(inputs.draw, inputs.draw_new, seconds, noticeable=NOTICEABLE)
     timing = TimingCase(
@@ -126,7 +127,7 @@ def time_here(job: Job) -> Timed:
         nfe=subject.nfe,
         peak_allocated_bytes=peak(),
         seconds=(tuple(seconds),),
-        clocks=({"before": before, "after": after},) if device.type == "cuda" else (),
+        clocks=({"before": before, "after": after},) if is_gpu else (),
         first_call_s=(first_call_s,),
         saved_by_repeating=(saved,),
     )

@@ -16,7 +16,7 @@ from invbench.machine.environment import (
     describe_environment,
     device_key,
     forbid_tf32,
-    gpu_state,
+    gpu_clocks,
     lasting_facts,
     resolve_device,
 )
@@ -70,15 +70,17 @@ def test_a_cpu_has_no_gpu_and_everything_is_json():
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
 
 
-def test_a_gpu_is_described_with_driver_and_clocks(gpus):  # noqa: ARG001 the fixture pretends
+def test_a_gpu_is_described_with_its_driver(gpus):  # noqa: ARG001 the fixture pretends
     gpu = describe_environment(CARD)["gpu"]
     assert (gpu["name"], gpu["capability"], gpu["driver"]) == ("A Card", "9.0", "570.86.15")
-    assert gpu["clocks"] == {"sm_mhz": 1980, "max_sm_mhz": 1980, "memory_mhz": None}
-    assert gpu["throttle_reasons"] == "0x0000000000000001"
     lasting = lasting_facts(CARD)
-    assert not {"clocks", "throttle_reasons"} & set(lasting["gpu"])
-    assert lasting["gpu"]["driver"] == "570.86.15"
+    assert lasting["gpu"] == gpu
     assert "git" not in lasting
+
+
+def test_clocks_are_numbers(gpus):  # noqa: ARG001
+    clocks = {"sm_mhz": 1980, "max_sm_mhz": 1980, "memory_mhz": None}
+    assert gpu_clocks(CARD) == clocks | {"throttle_reasons": "0x0000000000000001"}
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,8 @@ def test_without_nvidia_smi_its_facts_are_null(gpus, monkeypatch, error):  # noq
         raise error
 
     monkeypatch.setattr(environment, "_output", fail)
-    state = gpu_state(CARD)
-    assert state["driver"] is None
-    assert set(state["clocks"].values()) == {None}
+    assert describe_environment(CARD)["gpu"]["driver"] is None
+    assert set(gpu_clocks(CARD).values()) == {None}
 
 
 def test_the_device_asked_for_becomes_the_current_one(gpus):
