@@ -2,7 +2,8 @@
 
 A sampler that adds smooth noise to its observation is evaluated as `pytest benchmarks/` would, but
 for LPIPS, whose trunk is its own cost. Parts are what `evaluation/scoring.py` calls, as Python's
-profiler sees them on images after the first. Memory is the largest so far.
+profiler sees them on images after the first, and beside seconds how many times their floor of one
+pass over the image's samples in float32 that is. Memory is the largest so far.
 
     OMP_NUM_THREADS=1 python benchmarks/studies/scoring.py [--images 1000] [--task colorization]
 """
@@ -15,6 +16,7 @@ import pstats
 import resource
 import time
 from functools import partial
+from statistics import median
 
 import torch
 from torch.nn.functional import interpolate
@@ -51,7 +53,17 @@ def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def print_parts(profile: cProfile.Profile, n_images: int) -> None:
+def pass_s(n_samples: int, size: int) -> float:
+    """Return the median seconds that reading all samples of an image once takes."""
+    samples, seconds = torch.zeros(n_samples, 3, size, size), []
+    for _ in range(9):
+        start = time.process_time()
+        samples.sum()
+        seconds.append(time.process_time() - start)
+    return median(seconds)
+
+
+def print_parts(profile: cProfile.Profile, n_images: int, once_s: float) -> None:
     """Print what functions of scoring.py call that takes a hundredth of their time or more."""
     parts: dict[str, float] = {}
     for (_, _, name), measured in pstats.Stats(profile).stats.items():
@@ -62,7 +74,7 @@ def print_parts(profile: cProfile.Profile, n_images: int) -> None:
                 parts["all"] = seconds / n_images
     for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
         if seconds > 0.01 * parts["all"]:
-            print(f"{name:28} {seconds:6.3f} s an image")
+            print(f"{name:28} {seconds:6.3f} s an image, {seconds / once_s:5.1f} passes")
 
 
 def main() -> None:
@@ -96,7 +108,7 @@ def main() -> None:
 
     record = evaluate(experiment, on_image=on_image).record
     print(f"whole record, calibration included: {peak_mib()} MiB, {record.wall_s:.0f} s")
-    print_parts(profile, min(options.images, 8) - 1)
+    print_parts(profile, min(options.images, 8) - 1, pass_s(options.samples, options.size))
 
 
 if __name__ == "__main__":
