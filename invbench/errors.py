@@ -14,7 +14,7 @@ class InvbenchError(Exception):
     """Base of every error that invbench raises on purpose."""
 
 
-def fault_in(error: Exception) -> str:
+def fault_in(error: BaseException) -> str:
     """Say what code that was given to us raised, and in which line of which file."""
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):  # which has it in its message

@@ -49,10 +49,12 @@ def load_factory(path: str) -> Callable[..., Any]:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UnknownNameError(f"{path}: cannot be imported ({error})") from error
-    except Exception as error:
-        raise UnknownNameError(f"{path}: cannot be imported ({fault_in(error)})") from error
     except SystemExit as error:  # which would end ours as if all were well
         raise UnknownNameError(f"{path}: ends the program when it is imported") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # pytest's importorskip raises what is no Exception
+        raise UnknownNameError(f"{path}: cannot be imported ({fault_in(error)})") from error
     if not callable(factory):
         raise UnknownNameError(f"{path}: is not callable")
     return factory  # type: ignore[no-any-return]

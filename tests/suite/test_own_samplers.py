@@ -158,11 +158,20 @@ def test_a_declined_problem_is_counted_and_no_failure(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_a_module_that_fails_is_named_with_the_line(tmp_path, monkeypatch):
-    (tmp_path / "falling.py").write_text("\n1 / 0\n")
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("falling", "1 / 0", r"ZeroDivisionError: .*falling\.py:2"),
+        ("picky", "import pytest; pytest.importorskip('nowhere')", "Skipped: could not import"),
+        ("broken", "def (:", "SyntaxError: .*broken.py, line 2"),
+        ("leaving", "raise SystemExit", "ends the program"),
+    ],
+)
+def test_a_module_that_fails_is_named(name, line, message, tmp_path, monkeypatch):
+    (tmp_path / f"{name}.py").write_text(f"\n{line}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UnknownNameError, match=r"ZeroDivisionError: .*falling\.py:2"):
-        OwnSampler.parse("mine=falling:load")
+    with pytest.raises(UnknownNameError, match=message):
+        OwnSampler.parse(f"mine={name}:load")
 
 
 def test_the_error_is_named_where_users_import_it():
