@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from typing import TYPE_CHECKING
 
 from invbench import __version__
 from invbench.errors import MISSING_OR_DAMAGED, InvbenchError
-from invbench.escaping import error_text
+from invbench.escaping import error_text, terminal
 from invbench.exit_codes import ExitCode
 from invbench.verbs import (  # `list` is named after its verb
     baseline,
@@ -66,6 +67,7 @@ VERBS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status; `run` alone passes on what it does not know."""
+    warnings.formatwarning = _warning_line
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a console may lack most letters
@@ -87,9 +89,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("invbench: interrupted; what was stored is intact\n")
         return 130
     except Exception:  # noqa: BLE001  its status must not be that of a check that failed
-        traceback.print_exc()
+        for entry in traceback.format_exc().splitlines():
+            sys.stderr.write(f"{terminal(entry.expandtabs())}\n")
         return ExitCode.FAULT
     return code
+
+
+def _warning_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return what we warn of as a line of its own; what others do with the place in their code."""
+    del line
+    ours = category.__module__ == InvbenchError.__module__
+    where = "invbench" if ours else f"{filename}:{lineno}: {category.__name__}"
+    return f"{where}: {terminal(str(message))}\n"
 
 
 def _run(argv: Sequence[str] | None) -> int:

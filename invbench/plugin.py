@@ -14,15 +14,12 @@ import pytest
 from invbench.errors import (
     MISSING_OR_DAMAGED,
     InvalidOptionError,
-    InvalidRecordError,
     InvbenchError,
     MissingCheckpointError,
-    StorageError,
     UnsupportedProblemError,
 )
 from invbench.escaping import error_text, terminal
 from invbench.executors import LOCAL
-from invbench.exit_codes import ExitCode
 from invbench.machine import lasting_facts
 from invbench.models import Case
 from invbench.runs import RunStore
@@ -34,15 +31,18 @@ from invbench.suite.output import (
     choose_display,
     closing_lines,
     collected,
-    escape_traceback,
+    escape_report,
+    escaped,
     is_quiet,
 )
 from invbench.suite.progress import Progress
 from invbench.suite.remote import Remote
 from invbench.suite.resolve import Suite
 from invbench.suite.session import Session
+from invbench.suite.status import Status, lost
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Generator, Iterator, Sequence
 
     from invbench.evaluation import Subject
@@ -82,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.benchmark_quiet = True
     if remote is not None:
         config.add_cleanup(remote.close)
-    config.pluginmanager.register(_Status(session), "invbench-status")
+    config.pluginmanager.register(Status(session), "invbench-status")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -145,33 +145,18 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note whether a test failed for want of what is not there or not whole; escape its error."""
     report = yield
-    escape_traceback(report.longrepr)
+    escape_report(report)
     error = call.excinfo and call.excinfo.value
     report.__dict__["invbench_lacking"] = report.failed and isinstance(error, MISSING_OR_DAMAGED)
     return report
 
 
-class _Status:
-    """Gives a session that failed, or skipped all, for want of something the status of that."""
-
-    def __init__(self, run: Session) -> None:
-        self.run = run
-        self.failed = 0
-        self.lacking = 0
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count failures, those of other processes as well."""
-        self.failed += report.failed
-        self.lacking += report.failed and getattr(report, "invbench_lacking", False)
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Change the status, which would be that of a check that failed, or of success."""
-        failed = session.exitstatus == pytest.ExitCode.TESTS_FAILED
-        passed = session.exitstatus == pytest.ExitCode.OK
-        if (failed and self.failed == self.lacking) or (
-            passed and (_skipped_all(self.run) or _lost(self.run))
-        ):
-            session.exitstatus = ExitCode.MISSING
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """Escape what is warned of, before pytest keeps it for the end."""
+    text = str(warning_message.message)
+    if text != (shown := escaped(text)):
+        warning_message.message = shown
 
 
 @pytest.fixture(scope="session")
@@ -222,8 +207,8 @@ def pytest_terminal_summary(
     """Print the table of all cases of the run."""
     config = terminalreporter.config
     session = config.stash[_SESSION]
-    if lost := _lost(session):
-        terminalreporter.write_line(error_text(lost))
+    if loss := lost(session):
+        terminalreporter.write_line(error_text(loss))
         return
     if not session.store.case_ids() or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
@@ -232,27 +217,6 @@ def pytest_terminal_summary(
         terminalreporter.section("invbench")
     for line in closing_lines(session, quiet=quiet):
         terminalreporter.write_line(_told(config, terminal(line)))
-
-
-def _skipped_all(session: Session) -> bool:
-    """Tell whether a run that was begun has nothing but cases without weights."""
-    if not session.claims:
-        return False
-    try:
-        records = [session.store.read_case(name) for name in session.store.case_ids()]
-    except InvalidRecordError:
-        return False
-    return bool(records) and all(record and record.status == "skipped" for record in records)
-
-
-def _lost(session: Session) -> StorageError | None:
-    """Return what is to be said if the folder of a run that was begun is no longer its own."""
-    try:
-        if session.claims:
-            session.check_folder()
-    except StorageError as error:
-        return error
-    return None
 
 
 def _begin(config: pytest.Config, selected: Sequence[str]) -> None:

@@ -57,7 +57,7 @@ def read_limits(path: Path, *, hint: str = NO_LIMITS) -> dict[str, Any]:
     try:
         _check_values(limits)
     except InvalidRecordError as error:
-        raise named(error, path) from error
+        raise named(error, path, "mend it, as in fixtures/thresholds.toml") from error
     for profile, cases in limits.items():
         names = {name for case in cases.values() for name in case} if profile != "slack" else set()
         if missing := names - {*limits["slack"], EXPECTED}:

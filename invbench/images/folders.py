@@ -26,7 +26,10 @@ UNREAD = (
     *(".psd", ".tga", ".ico", ".eps", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"),
 )
 # Folders that archives, servers and systems add, with images inside
-LITTER = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN")
+LITTER = (
+    *("__macosx", "lost+found", "system volume information"),
+    *("$recycle.bin", "recycler", "#recycle", "@recycle", "@eadir", "#snapshot", "@tmp"),
+)
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def require_folder(folder: Path, option: str = "") -> None:
 
 def is_litter(name: str) -> bool:
     """Tell whether a file or folder is hidden, or what another program leaves behind."""
-    return name.startswith(".") or name in LITTER
+    return name.startswith(".") or name.casefold() in LITTER
 
 
 def _shared_ids(claims: Mapping[str, list[Path]]) -> Iterator[Flaw]:

@@ -20,6 +20,9 @@ COMMON_ENVIRONMENT = ("python", "packages", "libjpeg", "cuda", "cudnn", "determi
 COMMON_GPU = ("name", "capability")
 
 
+MOST_NAMED = 5  # of the names in which two runs differ: one seed changes hundreds of numbers
+
+
 def conflicts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Return the conditions in which two ``run.json`` differ, as dotted names.
 
@@ -87,7 +90,7 @@ def merge(stores: Sequence[RunStore], into: RunStore) -> int:
     for store, other in zip(stores[1:], facts[1:], strict=True):
         if found := conflicts(facts[0], other):
             raise ConflictingRunsError(
-                f"{store.folder}: differs from {stores[0].folder} in {', '.join(found)}; "
+                f"{store.folder}: differs from {stores[0].folder} in {_first(found)}; "
                 "runs merge only under the same conditions"
             )
     chosen = _choose(stores)
@@ -123,7 +126,7 @@ def _choose(stores: Sequence[RunStore]) -> dict[str, tuple[CaseRecord, RunStore]
             held, where = chosen.get(case_id, (record, store))
             if held.validity and record.validity and (found := _conflict(held, record)):
                 raise ConflictingRunsError(
-                    f"{case_id}: {where.folder} and {store.folder} differ in {', '.join(found)}"
+                    f"{case_id}: {where.folder} and {store.folder} differ in {_first(found)}"
                 )
             chosen[case_id] = (held, where) if held.validity else (record, store)
     return chosen
@@ -157,3 +160,9 @@ def _conditions(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _union(facts: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     return list(dict.fromkeys(case for run in facts for case in run.get(name, ())))
+
+
+def _first(names: Sequence[str]) -> str:
+    """List some names, and say how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -111,7 +111,7 @@ def build(cls: type[Any], raw: Any, place: str = "") -> Any:
         >>> from invbench.runs.records import Check
         >>> build(Check, {"id": "validity/psnr"})
         Traceback (most recent call last):
-        invbench.errors.InvalidRecordError: value is missing; add it, or make the file anew
+        invbench.errors.InvalidRecordError: value is missing
     """
     return _value(cls, raw, place)
 
@@ -183,9 +183,7 @@ def _dataclass(cls: Any, raw: Any, place: str) -> Any:
         _fail(place or "the record", "an object", raw)
     for name in required(cls):
         if name not in raw:
-            raise InvalidRecordError(
-                f"{_join(place, name)} is missing; add it, or make the file anew"
-            )
+            raise InvalidRecordError(f"{_join(place, name)} is missing")
     values = {
         name: _value(hint, raw[name], _join(place, name))
         for name, hint in type_hints(cls).items()

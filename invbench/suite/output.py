@@ -55,16 +55,20 @@ def collected(remarks: list[str]) -> Iterator[None]:
             )
 
 
-def escape_traceback(shown: object) -> None:
-    """Escape what a test's report says of an error, which may hold text that anybody chose."""
-    for text, crash, _ in getattr(shown, "chain", ()):
-        for entry in text.reprentries:
-            entry.lines = [_escaped(line) for line in entry.lines]
+def escape_report(report: pytest.TestReport) -> None:
+    """Escape what a report shows of an error and of what was printed, which anybody may choose."""
+    shown = report.longrepr
+    native = [(getattr(shown, "reprtraceback", None), getattr(shown, "reprcrash", None), None)]
+    for trace, crash, _ in getattr(shown, "chain", native):
+        for entry in trace.reprentries if trace else ():
+            entry.lines = [escaped(line) for line in entry.lines]
         if crash:
-            crash.message = _escaped(crash.message)
+            crash.message = escaped(crash.message)
+    report.sections = [(name, escaped(text)) for name, text in report.sections]
 
 
-def _escaped(lines: str) -> str:
+def escaped(lines: str) -> str:
+    """Return lines for a terminal, each as it can be shown."""
     return "\n".join(terminal(line.expandtabs()) for line in lines.split("\n"))
 
 

@@ -283,6 +283,9 @@ def _main() -> None:
         answer = asdict(time_here(_read_job(sys.stdin.read())))
     except errors.InvbenchError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
+    except Exception as error:  # noqa: BLE001  of the sampler's own
+        said = f"the sampler raised {errors.fault_in(error)}"
+        answer = {"error": errors.InvalidSamplerError.__name__, "message": said}
     sys.stdout.write(f"\n{json.dumps(answer)}\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,22 @@ def read_log(folder: Path) -> list[dict[str, float]]:
         raise InvalidRecordError(
             f"{path}: damaged ({error}); delete it, and curves begin where training goes on"
         ) from error
+
+
+def cut_log(folder: Path, length: int) -> None:
+    """Keep the whole lines among the log's first bytes.
+
+    Raises:
+        InvalidRecordError: if it cannot be read.
+        StorageError: if it cannot be cut.
+    """
+    path = folder / "log.jsonl"
+    if is_there(path):
+        kept = read_bytes(path, InvalidRecordError)[:length]
+        try:
+            os.truncate(path, kept.rfind(b"\n") + 1)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 @dataclass(frozen=True)

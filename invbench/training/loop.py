@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
@@ -14,13 +13,12 @@ from tqdm.auto import tqdm
 
 from invbench.errors import (
     CorruptCheckpointError,
-    InvalidRecordError,
     InvbenchError,
 )
-from invbench.files import atomic_write, is_there, require_regular
+from invbench.files import atomic_write, is_there
 from invbench.networks.weight_files import read_tensors
 from invbench.runs.typed_json import build
-from invbench.training.logs import append_line, read_log
+from invbench.training.logs import append_line, cut_log, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -271,9 +269,7 @@ def _resume(learner: Learner, folder: Path, start: Start) -> dict[str, Any]:
             f"{path}: cannot be continued ({error}); delete it to start afresh"
         ) from error
     state |= saved["loop"]
-    if is_there(log):  # forget what was logged after the save: those steps are taken again
-        require_regular(log, InvalidRecordError)
-        os.truncate(log, min(state["log"], log.stat().st_size))
+    cut_log(folder, state["log"])  # what was logged after the save: those steps are taken again
     read_log(folder)  # what is wrong with it is said before any step
     return state
 

@@ -34,7 +34,7 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Draw the calibrated intervals of every method as light upon its mean samples."""
-    from invbench.errors import MissingCheckpointError
+    from invbench.errors import MissingCheckpointError, MissingDataError
     from invbench.files import make_folder
     from invbench.report.figures import draw_uncertainty, save_arrays
     from invbench.suite.checks import check_data
@@ -50,6 +50,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 f"no weights for {problem.name}; give --checkpoints, or --sampler of your own"
             )
         data = suite.data_set(problem.name)
+        if len(set(data.groups)) < 2:
+            raise MissingDataError(
+                f"{problem.name}: one photograph, and intervals are calibrated on others; give "
+                "more by --images or --data"
+            )
         methods = {
             model: interval_images(subject, problem, data, suite.settings)
             for model, subject in subjects.items()

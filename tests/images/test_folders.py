@@ -71,6 +71,10 @@ def test_folders_of_other_programs_are_passed_over(tmp_path):
         "__MACOSX/a.png",
         "@eaDir/a.jpg/thumb.jpg",
         "#recycle/b.png",
+        "$Recycle.Bin/c.png",
+        "RECYCLER/d.png",
+        "@Recycle/e.png",
+        "#snapshot/f.png",
         ".hidden/a.png",
         "Thumbs.db",
     ):

@@ -169,6 +169,13 @@ def test_ones_own_sampler_and_photographs_are_drawn(tmp_path, monkeypatch, capsy
             assert image.size == (3 * (64 + GAP), HEADING + 3 * (3 * (64 + GAP) + GAP))
 
 
+def test_intervals_of_one_photograph_are_refused_before_any_work(tmp_path, capsys):
+    write(tmp_path / "photos" / "a.png", encoded(picture(0), "PNG"))
+    given = ("--task", "colorization", "--data", str(tmp_path / "photos"), *OWN)
+    assert main(["uncertainty", *given, "-o", str(tmp_path / "out")]) is ExitCode.MISSING
+    assert "one photograph, and intervals are calibrated on others" in capsys.readouterr().err
+
+
 def test_an_unknown_model_is_named(tmp_path, capsys):
     assert main(["sheet", "--model", "chimel", "-o", str(tmp_path)]) is ExitCode.USAGE
     assert "did you mean chimle" in capsys.readouterr().err

@@ -75,6 +75,22 @@ def test_another_identity_is_refused(tmp_path, capsys):
     assert "identity.model.seed" in capsys.readouterr().err
 
 
+def test_many_differences_are_counted(tmp_path, capsys):
+    one, other = (
+        case_record(
+            identity={
+                "model": {"name": "chimle", "options": {str(i): k for i in range(9)}},
+                "task": {"name": "sr16"},
+            }
+        )
+        for k in (0, 1)
+    )
+    a, b = shard(tmp_path / "a", one), shard(tmp_path / "b", other)
+    assert main(["merge", str(a.folder), str(b.folder), "-o", str(tmp_path / "c")]) == 3
+    assert "differ in identity.model.options.0, " in (said := capsys.readouterr().err)
+    assert said.endswith("identity.model.options.4 and 4 more\n")
+
+
 @pytest.mark.parametrize(
     ("place", "value", "named"),
     [

@@ -44,7 +44,7 @@ def test_unknown_keys_are_ignored():
         ),
         (
             lambda raw: {k: v for k, v in raw.items() if k != "case_id"},
-            "case_id is missing; add it",
+            "case_id is missing",
         ),
         (lambda raw: raw | {"identity": raw["identity"] | {"model": {"name": "other"}}}, "edited"),
         (lambda raw: [raw], "schema "),

@@ -186,16 +186,21 @@ def test_tests_that_cannot_be_read_are_no_interruption():
     assert command.status(pytest.ExitCode.INTERRUPTED) == ExitCode.FAULT
 
 
-def test_what_a_sampler_says_moves_no_cursor_and_limits_of_pillow_s_refuse_nothing(place):
+@pytest.mark.parametrize("style", ["auto", "native"])
+def test_what_a_sampler_says_moves_no_cursor_and_limits_of_pillow_s_refuse_nothing(place, style):
     (place / "rude.py").write_text(
-        "from PIL import Image\nImage.MAX_IMAGE_PIXELS = 1\n"
+        "import sys, warnings\nfrom PIL import Image\nImage.MAX_IMAGE_PIXELS = 1\n"
+        "RUDE = '\\x1b]8;;http://a\\x07\\u202e\\n::error::x'\n"
         "def load(problem, device):\n    def sampler(observation, generators):\n"
-        "        raise ValueError('\\x1b]8;;http://a\\x07\\u202e\\n::error::x')\t\n"
+        "        warnings.warn(RUDE)\n        print(RUDE)\n        print(RUDE, file=sys.stderr)\n"
+        "        raise ValueError(RUDE)\t\n"
         "    return sampler\n"
     )
-    case = ("--sampler=rude=rude:load", "-k", "rude and sr16 or rgb", *SHORT, "--results=r")
-    done = python(place, "-m", "invbench", "run", *case, PYTHONIOENCODING="utf-8")
+    case = ("--sampler=rude=rude:load", "-k", "rude and sr16", *SHORT, "--results=r")
+    given = ("-m", "invbench", "run", *case, f"--tb={style}")
+    done = python(place, *given, PYTHONIOENCODING="utf-8")
     assert done.returncode == ExitCode.FAILED, done.stdout + done.stderr
-    assert r"\x1b]8;;http://a\x07\u202e" in done.stdout
+    # the error, what was printed twice, what was warned of, and the summary
+    assert done.stdout.count(r"\x1b]8;;http://a\x07\u202e") >= 5
     assert not {"\x1b", "\x07", "\u202e"} & set(done.stdout)
     assert "\n::error" not in done.stdout

@@ -221,6 +221,15 @@ def test_a_log_that_was_cut_is_continued_without_a_gap_in_its_bytes(tmp_path):
     assert [line["step"] for line in read_log(tmp_path)] == [1, 5]
 
 
+def test_half_a_line_of_a_short_log_is_left_out(tmp_path):
+    train(Toy(), Budget(steps=4), folder=tmp_path)
+    log = tmp_path / "log.jsonl"
+    first = log.read_bytes().splitlines(keepends=True)[0]
+    log.write_bytes(first + b'{"step":')
+    train(Toy(), Budget(steps=5), folder=tmp_path)
+    assert [line["step"] for line in read_log(tmp_path)] == [1, 5]
+
+
 @pytest.mark.parametrize("line", [b"{]", b"[]", b'{"step": "x"}', b'{"step": NaN}', b"\xff"])
 def test_a_damaged_log_is_named_before_any_step(tmp_path, line):
     train(Toy(), Budget(steps=4), folder=tmp_path)
