@@ -7,6 +7,7 @@ pseudo-inverse and singular vectors they claim.
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 import PIL
@@ -38,8 +39,6 @@ from invbench.operators.masks import Box, Scattered
 
 law = settings(deadline=None, derandomize=True, max_examples=50)
 
-with usual_pillow():  # the user's module may have set limits
-    PHOTOGRAPH = data.astronaut()
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 48)
 qualities = st.integers(1, 100)
@@ -55,12 +54,18 @@ def storage(tmp_path_factory):
     set_hypothesis_home_dir(None)
 
 
+@cache
+def photograph():
+    with usual_pillow():  # the user's module may have set limits
+        return data.astronaut()
+
+
 def pixels(kind, seed, *shape):
     """Build 8-bit images ``[..., H, W, C]`` of a kind."""
     rng = np.random.default_rng(seed)
     if kind == "photograph":
         corners = rng.integers(0, 512 - max(shape[-3:-1]), (*shape[:-3], 2)).reshape(-1, 2)
-        crops = [PHOTOGRAPH[y:, x:][: shape[-3], : shape[-2], : shape[-1]] for y, x in corners]
+        crops = [photograph()[y:, x:][: shape[-3], : shape[-2], : shape[-1]] for y, x in corners]
         return np.stack(crops).reshape(shape)
     if kind == "flat":
         return np.broadcast_to(rng.integers(0, 256, shape[-1], np.uint8), shape).copy()

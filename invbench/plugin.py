@@ -210,6 +210,9 @@ def pytest_terminal_summary(
     if loss := lost(session):
         terminalreporter.write_line(error_text(loss))
         return
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        terminalreporter.write_line("no case is selected; `invbench list` names them all")
+        return
     if not session.store.case_ids() or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     quiet = is_quiet(config)

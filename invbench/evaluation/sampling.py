@@ -221,6 +221,13 @@ def _as_tensor(samples: object) -> Tensor:
             "return one tensor [N, 3, H, W] with values in [0, 1]",
             "tensor",
         )
+    plain = samples.layout is torch.strided and samples.device.type != "meta"
+    if not plain or samples.is_complex() or samples.is_quantized:
+        raise InvalidSamplesError(
+            f"samples are {samples.dtype}, {samples.layout}, on {samples.device}; return a dense "
+            "tensor [N, 3, H, W] of real numbers in [0, 1]",
+            "tensor",
+        )
     return samples.detach()
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS
+from errno import (
+    EACCES,
+    EDQUOT,
+    EEXIST,
+    EFBIG,
+    EISDIR,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOSPC,
+    ENOTDIR,
+    EPERM,
+    EROFS,
+)
 from secrets import token_hex
 from typing import IO, TYPE_CHECKING
 
@@ -17,7 +29,7 @@ if TYPE_CHECKING:
 ADVICE = {
     **dict.fromkeys((ENOSPC, EDQUOT, EFBIG), "make room, or name another place; "),
     **dict.fromkeys((EACCES, EPERM, EROFS), "get permission, or name another place; "),
-    **dict.fromkeys((EEXIST, ENOTDIR, EISDIR, ENAMETOOLONG), "name another place; "),
+    **dict.fromkeys((EEXIST, ENOENT, ENOTDIR, EISDIR, ENAMETOOLONG), "name another place; "),
 }  # by what a system says when a file cannot be written
 
 

@@ -64,6 +64,10 @@ def first_difference(baseline: Any, candidate: Any, path: str) -> str | None:
         return None
     if baseline == candidate:
         return None
+    if isinstance(baseline, list) and isinstance(candidate, list):
+        for index, (one, other) in enumerate(zip(baseline, candidate, strict=False)):
+            if one != other:
+                return first_difference(one, other, f"{path}[{index}]")
     return f"{path}: {_short(baseline)} -> {_short(candidate)}"
 
 

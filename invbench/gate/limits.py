@@ -19,6 +19,7 @@ import json
 import math
 from collections.abc import Mapping  # noqa: TC003  `build` asks for the types of fields
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import InvalidRecordError, MissingDataError
@@ -93,7 +94,8 @@ class _Cases:
 def write_limits(path: Path, store: RunStore) -> int:
     """Replace the limits of a run's cases by what it measured; slack and all others are kept.
 
-    No PSNR above 50 dB is asked for, however high it was.
+    Comments at the top of the file are kept, others are not. No PSNR above 50 dB is asked for,
+    however high it was.
 
     Returns:
         The number of cases written.
@@ -123,7 +125,8 @@ def write_limits(path: Path, store: RunStore) -> int:
         )
     profile = store.read_run()["profile"]
     limits[profile] = limits.get(profile, {}) | cases
-    head = path.read_text().partition("[slack]")[0]
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    head = "".join(takewhile(lambda line: line.strip()[:1] in ("", "#"), lines))
     with atomic_write(path) as stream:
         stream.write(f"{head}{_to_toml(limits)}".encode())
     return len(cases)

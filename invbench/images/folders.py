@@ -17,7 +17,7 @@ from invbench.errors import EmptyFolderError
 from invbench.files import is_folder, is_there, special_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
@@ -118,7 +118,8 @@ class _Walk:
 def find_images(folder: Path) -> ImageFiles:
     """Find the images below a folder.
 
-    Two files that claim one id, as ``a.jpg`` beside ``a.png``, are a flaw, and neither is taken.
+    Two files that claim one id, as ``a.jpg`` beside ``a.png``, are a flaw, and neither is taken; so
+    are ids that differ in capitals alone, which many disks take for one.
 
     Raises:
         EmptyFolderError: if there is no folder.
@@ -126,13 +127,13 @@ def find_images(folder: Path) -> ImageFiles:
     require_folder(folder)
     walk = _Walk(folder)
     walk.enter(folder, ())
-    claims: dict[str, list[Path]] = {}
+    claims: dict[str, list[tuple[str, Path]]] = {}
     for path in walk.files:
         # Systems write an accented letter as one character or as two, and show the same name
         name = unicodedata.normalize("NFC", path.with_suffix("").as_posix())
-        claims.setdefault(name, []).append(path)
-    flaws = [*walk.flaws, *_shared_ids(claims)]
-    files = {name: walk.files[paths[0]] for name, paths in claims.items() if len(paths) == 1}
+        claims.setdefault(name.casefold(), []).append((name, path))
+    flaws = [*walk.flaws, *_shared_ids(claims.values())]
+    files = {name: walk.files[path] for (name, path), *others in claims.values() if not others}
     return ImageFiles(files, tuple(flaws), tuple(walk.links))
 
 
@@ -158,11 +159,15 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.casefold() in LITTER
 
 
-def _shared_ids(claims: Mapping[str, list[Path]]) -> Iterator[Flaw]:
-    for name, paths in claims.items():
+def _shared_ids(claims: Iterable[Sequence[tuple[str, Path]]]) -> Iterator[Flaw]:
+    """Name files of one id, and ids that some disks take for one."""
+    for claim in claims:
+        names, paths = zip(*claim, strict=True)
         if len(paths) > 1:
             listed = " and ".join(_told_apart(path.as_posix()) for path in paths)
-            yield Flaw(paths[0].as_posix(), f"{listed} have one id, {name}; rename or remove one")
+            alike = len(set(names)) > 1
+            same = "ids that differ in capitals alone" if alike else f"one id, {names[0]}"
+            yield Flaw(paths[0].as_posix(), f"{listed} have {same}; rename or remove one")
 
 
 def _told_apart(path: str) -> str:

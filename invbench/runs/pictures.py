@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from invbench.errors import InvalidRecordError
-from invbench.files import atomic_write
+from invbench.files import atomic_write, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,8 @@ def read_picture(path: Path) -> Picture:
         strip, about = _open(path)
         names, image_id = [str(name) for name in about["panels"]], str(about["image"])
         panels = np.split(strip, len(names), axis=1)
+    except InvalidRecordError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, SyntaxError) as error:
         raise InvalidRecordError(
             f"{path}: no picture of a run ({type(error).__name__}: {error}); delete it, no number "
@@ -79,7 +81,8 @@ def read_picture(path: Path) -> Picture:
 
 def _open(path: Path) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Read the pixels of a file of ours, and what it says that they are."""
-    with Image.open(path, formats=("PNG",)) as image:
+    content = io.BytesIO(read_bytes(path, InvalidRecordError))
+    with Image.open(content, formats=("PNG",)) as image:
         about = json.loads(image.info[CHUNK])
         most = (LARGEST_SIDE * len(about["panels"]), LARGEST_SIDE)
         if image.mode != "RGB" or image.width > most[0] or image.height > most[1]:

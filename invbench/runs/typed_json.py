@@ -39,13 +39,27 @@ def parse(text: str) -> Any:
         {'mean': 0.5}
     """
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite_float)
+        value = json.loads(
+            text,
+            parse_constant=_refuse,
+            parse_float=_finite_float,
+            object_pairs_hook=_object,
+        )
         json.dumps(value, ensure_ascii=False).encode()  # finds halves of characters
     except InvalidRecordError:
         raise
     except (ValueError, RecursionError) as error:
         raise InvalidRecordError(f"not JSON: {error}") from error
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse names that stand twice, of which one reader takes the first and another the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name in found if sum(name == other for other, _ in pairs) > 1)
+        raise InvalidRecordError(f"not JSON of ours: {twice} stands twice")
+    return found
 
 
 def read_json(path: Path) -> Any:

@@ -206,6 +206,32 @@ class TestFile:
         assert limits["slack"]["psnr"] == 0.5
         assert file.read_text().startswith("# about\n")
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "# see [slack]: wh\u00fd\n\n[tiny.other]\npsnr = 1\n\n[slack]\n# all\npsnr = 1\n{}",
+            "slack.psnr = 1\n{}",
+            "[ slack ] # how much\npsnr = 1\n{}",
+        ],
+        ids=["cases first", "dotted", "spaced"],
+    )
+    def test_files_laid_out_otherwise_stay_whole(self, tmp_path, text):
+        file = tmp_path / "t.toml"
+        names = ("lpips_random", "coverage", "winkler", "crps")
+        prefix = "slack." if text.startswith("slack.") else ""
+        more = "".join(f"{prefix}{name} = 1\n" for name in names)
+        file.write_text(text.format(more), encoding="utf-8")
+        store = RunStore(tmp_path / "run")
+        store.write_run(run_record())
+        store.write_case(case_record())
+        before = read_limits(file)
+        assert write_limits(file, store) == write_limits(file, store) == 1
+        after = read_limits(file)
+        assert after["slack"] == before["slack"]
+        assert set(after["tiny"]) == {"chimle-sr16", *before.get("tiny", ())}
+        head = text.partition("\n")[0] if text.startswith("#") else ""
+        assert file.read_text(encoding="utf-8").startswith(head)
+
     def test_no_limit_hangs_on_single_roundings(self, tmp_path):
         file = tmp_path / "t.toml"
         file.write_text("[slack]\npsnr = 0.5\nlpips_random = 1\ncoverage = 1\nwinkler = 1\n")

@@ -37,6 +37,14 @@ def test_two_files_of_one_id_are_named_and_neither_is_taken(tmp_path):
     assert "x/a.jpg and x/a.png have one id, x/a" in str(found.flaws[0])
 
 
+def test_ids_that_some_disks_take_for_one_are_named(tmp_path):
+    for name in ("a.png", "A.png"):
+        write(tmp_path / name, PNG)
+    found = find_images(tmp_path)
+    assert found.files == {}
+    assert "A.png and a.png have ids that differ in capitals alone" in str(found.flaws[0])
+
+
 def test_names_that_look_alike_are_told_apart(tmp_path):
     for name in ("caf\u00e9.png", "cafe\u0301.png"):
         write(tmp_path / name, PNG)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +63,12 @@ def test_what_is_no_picture_of_a_run_is_refused_by_name(tmp_path, spoil):
     spoil(path)
     with pytest.raises(InvalidRecordError, match=r"0\.png: no picture of a run .* delete it"):
         read_picture(path)
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "0.png")
+    with pytest.raises(InvalidRecordError, match="a fifo"):
+        read_picture(tmp_path / "0.png")
 
 
 def test_a_store_keeps_those_of_the_last_measurement(tmp_path):

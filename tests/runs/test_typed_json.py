@@ -73,6 +73,11 @@ def test_numbers_that_json_does_not_know_are_refused(token):
         parse(f'{{"mean": {token}}}')
 
 
+def test_a_name_that_stands_twice_is_refused():
+    with pytest.raises(InvalidRecordError, match="mean stands twice"):
+        parse('{"x": {"mean": 1, "sum": 2, "mean": 3}}')
+
+
 def test_nesting_without_end_is_not_json():
     with pytest.raises(InvalidRecordError, match="not JSON"):
         parse("[" * 100_000)

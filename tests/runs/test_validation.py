@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_every_problem_is_named_by_file(run, capsys):
         strict=True,
     ):
         assert message in line
+
+
+def test_a_picture_that_is_none_is_a_problem(run, capsys):
+    folder = run / "pictures" / "chimle-sr16"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "0.png")
+    assert main(["validate", str(run)]) is ExitCode.FAILED
+    assert "is a fifo, no regular file" in capsys.readouterr().out
 
 
 def test_a_case_that_was_selected_and_not_done_is_a_problem(run, capsys):
