@@ -21,7 +21,7 @@ from invbench.gate.comparison import compare
 from invbench.gate.identities import conditions_differ
 from invbench.gate.judging import MIN_PHOTOGRAPHS
 from invbench.gate.limits import apply_limits, read_limits, write_limits
-from invbench.gate.ranking import Pair, Ranking, rank, rank_run
+from invbench.gate.ranking import Pair, Ranking, rank, rank_run, score_names
 from invbench.gate.snapshots import BASELINES, Snapshot, Timing, device_slug, read_snapshot
 from invbench.gate.statistics import check_alpha
 from invbench.gate.timings import Speed, compare_timings
@@ -59,6 +59,7 @@ __all__ = [
     "read_limits",
     "read_snapshot",
     "release_name",
+    "score_names",
     "write_limits",
     "write_report",
 ]

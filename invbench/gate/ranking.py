@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtrit
 
-from invbench.errors import ConflictingRunsError, MissingDataError, UnknownNameError
+from invbench.errors import ConflictingRunsError, MissingDataError
 from invbench.escaping import counted
 from invbench.gate.groups import sum_by_group
 from invbench.gate.identities import image_ids, photographs
@@ -135,7 +135,6 @@ def rank_run(
         scores: names; all by default.
 
     Raises:
-        UnknownNameError: if no model has such a score.
         ConflictingRunsError: if the models of a task share no image, or their images differ.
     """
     tasks: dict[str, dict[str, CaseRecord]] = {}
@@ -143,17 +142,10 @@ def rank_run(
         if record.validity:
             task = str(record.identity["task"]["name"])
             tasks.setdefault(task, {})[record.case_id.removesuffix(f"-{task}")] = record
-    shared = {task: _shared_ids(task, list(records.values())) for task, records in tasks.items()}
-    found = {
-        task: {model: _scores(record, shared[task]) for model, record in records.items()}
-        for task, records in tasks.items()
-    }
-    known = {score for measured in found.values() for one in measured.values() for score in one}
-    for score in set(scores) - known if known else ():
-        raise UnknownNameError.among("score", score, known)
     rankings = []
     for task, records in tasks.items():
-        ids, measured = shared[task], found[task]
+        ids = _shared_ids(task, list(records.values()))
+        measured = {model: _scores(record, ids) for model, record in records.items()}
         groups = _groups(next(iter(records.values())), ids)
         for score in next(iter(measured.values())):
             columns = {model: one[score] for model, one in measured.items() if score in one}
@@ -173,6 +165,11 @@ def rank_run(
                     )
                 )
     return rankings
+
+
+def score_names(cases: Mapping[str, CaseRecord]) -> set[str]:
+    """Return the names of the scores that `rank_run` finds in records."""
+    return {name for record in cases.values() for name in _scores(record, ())}
 
 
 def _shared_ids(task: str, records: Sequence[CaseRecord]) -> list[str]:

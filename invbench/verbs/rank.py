@@ -31,10 +31,15 @@ def add(add_parser: AddParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Order a run's models in tiers, and say what would tell apart those that are tied."""
-    from invbench.gate import check_alpha, rank_run, read_snapshot
+    from invbench.errors import UnknownNameError
+    from invbench.gate import check_alpha, rank_run, read_snapshot, score_names
 
     check_alpha(arguments.alpha)
     cases = read_snapshot(arguments.run).cases
+    known = score_names(cases)
+    for score in arguments.score:
+        if known and score not in known:
+            raise UnknownNameError.among("score", score, known)
     rankings = rank_run(cases, alpha=arguments.alpha, scores=arguments.score)
     for ranking in rankings:
         for line in lines(ranking):
