@@ -17,7 +17,7 @@ import torch
 
 from invbench.data import DataSet, digest
 from invbench.errors import InvbenchError, UnreadableImageError
-from invbench.escaping import counted
+from invbench.escaping import counted, plain
 from invbench.evaluation.evaluate import Evaluation, assess
 from invbench.evaluation.folder_reference import FolderReference
 from invbench.evaluation.partners import read_partners
@@ -247,7 +247,7 @@ def _other(image_id: str, partners: Partners, device: torch.device) -> Tensor | 
 def _identity(question: Question, partners: Partners, scored: _Scored) -> dict[str, Any]:
     """Identify the images that a model was scored on, their observations as well."""
     folder = question.targets or question.observations
-    data = DataSet(folder.absolute().name, partners.of(scored.images))
+    data = DataSet(plain(folder.absolute().name), partners.of(scored.images))
     observed = [partners.observations[name] for name in scored.images]
     return data.identity() | {"observations_sha256": digest(observed)}
 

@@ -169,7 +169,8 @@ def rank_run(
 
 def score_names(cases: Mapping[str, CaseRecord]) -> set[str]:
     """Return the names of the scores that `rank_run` finds in records."""
-    return {name for record in cases.values() for name in _scores(record, ())}
+    measured = [record for record in cases.values() if record.validity]
+    return {name for record in measured for name in _scores(record, ())}
 
 
 def _shared_ids(task: str, records: Sequence[CaseRecord]) -> list[str]:

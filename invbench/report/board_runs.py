@@ -131,4 +131,5 @@ def _problems(folder: Path) -> list[tuple[str, bool]]:
             one.path == folder and one.error == unfinished,
         )
         for one in found
+        if not one.path.is_relative_to(folder / "pictures")  # the page leaves those out and says so
     ]

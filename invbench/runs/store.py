@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from invbench.errors import ExistingRunError, InvalidRecordError, MissingDataError
-from invbench.escaping import counted
+from invbench.escaping import counted, plain
 from invbench.files import (
     atomic_write,
     claim_folder,
@@ -60,8 +60,8 @@ class RunStore:
 
     @property
     def run_id(self) -> str:
-        """The folder's name, also where it was given as ``.``."""
-        return self.folder.resolve().name
+        """The folder's name, also where it was given as ``.``; bytes that are no text escaped."""
+        return plain(self.folder.resolve().name)
 
     def begin(self, *, resume: bool = False, fresh: bool = False, remedy: str = "") -> Claim:
         """Claim the folder and make it ready for a run, before anything is measured.

@@ -80,9 +80,12 @@ def _folder(folder: Path) -> list[Problem]:
     for case_id in done:
         try:
             whole += [store.read_whole_case(case_id)]
-            store.read_pictures(case_id)
         except InvbenchError as error:
             problems.append(_problem(folder / "cases" / f"{case_id}.json", error))
+        try:
+            store.read_pictures(case_id)
+        except InvbenchError as error:
+            problems.append(_problem(folder / "pictures" / case_id, error))
     for case_id, found in disagreements(record for record in whole if record).items():
         mixed = ConflictingRunsError(f"{found}; measure again what is of another run")
         problems.append(_problem(folder / "cases" / f"{case_id}.json", mixed))

@@ -10,6 +10,7 @@ from invbench.data import DataSet
 from invbench.data.folder import folder_photos
 from invbench.data.photos import photos as embedded_photos
 from invbench.errors import MissingCheckpointError, RandomLpipsWarning
+from invbench.escaping import plain
 from invbench.evaluation import Facts, Subject
 from invbench.metrics import load_lpips, validity_metrics
 from invbench.models import fitted_prior, get_method, load_checkpoint, reference_sampler
@@ -121,4 +122,4 @@ def read_data_set(
     """
     if folder is None:
         return DataSet(EMBEDDED, embedded_photos(size, count))
-    return DataSet(folder.absolute().name, folder_photos(folder, size, count, groups=groups))
+    return DataSet(plain(folder.absolute().name), folder_photos(folder, size, count, groups=groups))

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invbench.errors import FolderWarning, InvalidRecordError
 from invbench.escaping import counted, error_text, terminal
@@ -61,10 +61,21 @@ def escape_report(report: pytest.TestReport) -> None:
     native = [(getattr(shown, "reprtraceback", None), getattr(shown, "reprcrash", None), None)]
     for trace, crash, _ in getattr(shown, "chain", native):
         for entry in trace.reprentries if trace else ():
-            entry.lines = [escaped(line) for line in entry.lines]
+            _escape_entry(entry)
         if crash:
             crash.message = escaped(crash.message)
     report.sections = [(name, escaped(text)) for name, text in report.sections]
+
+
+def _escape_entry(entry: Any) -> None:
+    """Escape the lines of one function, and what it says of arguments, variables and the error."""
+    entry.lines = [escaped(line) for line in entry.lines]
+    if arguments := getattr(entry, "reprfuncargs", None):
+        arguments.args = [(name, escaped(text)) for name, text in arguments.args]
+    if variables := getattr(entry, "reprlocals", None):
+        variables.lines = [escaped(line) for line in variables.lines]
+    if place := getattr(entry, "reprfileloc", None):
+        place.message = escaped(place.message)
 
 
 def escaped(lines: str) -> str:

@@ -12,6 +12,7 @@ import torch
 from mixed_folder import huge_png, rotated_exif
 from pictures import write_image
 from PIL import Image
+from run_records import run_record
 from skimage.metrics import peak_signal_noise_ratio
 
 from invbench.data import DataSet
@@ -125,6 +126,19 @@ def test_a_record_holds_what_the_suite_measures_of_the_same_samples(layout):
 
 def read(path):
     return from_uint8(torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1))
+
+
+def test_folders_whose_names_are_no_text_can_be_read_back(layout):
+    targets, folder = layout / "targ\udcff", layout / "run\udcff"
+    (layout / "targets").rename(targets)
+    one = replace(question(layout), targets=targets)
+    (found,) = score_samples(find_samples(layout / "samples"), one)
+    store = RunStore(folder)
+    store.write_run(run_record(run_id=store.run_id))
+    store.write_case(found.record, found.scores)
+    assert store.read_run()["run_id"] == r"run\udcff"
+    identity = store.read_case(found.record.case_id).identity
+    assert identity["task"]["dataset"]["name"] == r"targ\udcff"
 
 
 def test_a_record_is_stored_and_read_back(layout):

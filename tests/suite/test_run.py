@@ -193,8 +193,9 @@ def test_what_a_sampler_says_moves_no_cursor_and_limits_of_pillow_s_refuse_nothi
         "RUDE = '\\x1b]8;;http://a\\x07\\u202e\\n::error::x'\n"
         "def load(problem, device):\n    def sampler(observation, generators):\n"
         "        warnings.warn(RUDE)\n        print(RUDE)\n        print(RUDE, file=sys.stderr)\n"
-        "        raise ValueError(RUDE)\t\n"
-        "    return sampler\n"
+        "        raise type(RUDE, (ValueError,), {})(RUDE)\t\n"
+        "    called = {'__call__': lambda _, *a: sampler(*a), '__repr__': lambda _: RUDE}\n"
+        "    return type('S', (), called)()\n"
     )
     case = ("--sampler=rude=rude:load", "-k", "rude and sr16", *SHORT, "--results=r")
     given = ("-m", "invbench", "run", *case, f"--tb={style}")
