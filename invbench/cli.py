@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from invbench import __version__
 from invbench.errors import MISSING_OR_DAMAGED, InvbenchError
-from invbench.escaping import error_text, terminal
+from invbench.escaping import error_text, terminal, terminal_lines
 from invbench.exit_codes import ExitCode
 from invbench.verbs import (  # `list` is named after its verb
     baseline,
@@ -88,9 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("invbench: interrupted; what was stored is intact\n")
         return 130
-    except Exception:  # noqa: BLE001  its status must not be that of a check that failed
-        for entry in traceback.format_exc().splitlines():
-            sys.stderr.write(f"{terminal(entry.expandtabs())}\n")
+    except SystemExit:
+        raise
+    except BaseException:  # noqa: BLE001  its status must not be that of a check that failed
+        sys.stderr.write(terminal_lines(traceback.format_exc()))
         return ExitCode.FAULT
     return code
 

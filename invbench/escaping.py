@@ -51,6 +51,15 @@ def terminal(text: str) -> str:
     return line.replace("##[", r"#\x23[")
 
 
+def terminal_lines(text: str) -> str:
+    r"""Return text for a terminal whose lines stay lines, as a traceback.
+
+    >>> terminal_lines("at once:\n::error::forged")
+    'at once:\n\\x3a:error::forged'
+    """
+    return "\n".join(terminal(line.expandtabs()) for line in text.split("\n"))
+
+
 def error_text(error: Exception) -> str:
     r"""Return an error's name and message for a terminal; lines after the first are indented.
 

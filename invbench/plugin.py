@@ -18,7 +18,7 @@ from invbench.errors import (
     MissingCheckpointError,
     UnsupportedProblemError,
 )
-from invbench.escaping import error_text, terminal
+from invbench.escaping import error_text, terminal, terminal_lines
 from invbench.executors import LOCAL
 from invbench.machine import lasting_facts
 from invbench.models import Case
@@ -32,7 +32,6 @@ from invbench.suite.output import (
     closing_lines,
     collected,
     escape_report,
-    escaped,
     is_quiet,
 )
 from invbench.suite.progress import Progress
@@ -155,7 +154,7 @@ def pytest_runtest_makereport(
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
     """Escape what is warned of, before pytest keeps it for the end."""
     text = str(warning_message.message)
-    if text != (shown := escaped(text)):
+    if text != (shown := terminal_lines(text)):
         warning_message.message = shown
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from invbench.evaluation.sampling import Observed
     from invbench.evaluation.scoring import ImageScores
 
-RETURNED_EVERY = 4  # images, after which freed memory goes back: a fiftieth of their time
+RETURNED_AFTER_BYTES = 512 << 20  # of samples; four images of 512x512 with 50 each
 
 
 class Rounds:
@@ -73,6 +73,7 @@ class Rounds:
         self._drawn: tuple[Observed, Tensor] | None = None  # waits to be scored
         self._observed = self._observe(0)
         self._unscored = 0
+        self._kept_bytes = 0  # of samples that were scored since freed memory went back
 
     def warm_up(self) -> int | None:
         """Draw samples that nobody scores; return how many bytes that took on a GPU."""
@@ -194,7 +195,9 @@ class Rounds:
         )
         shown = (observed.image_id, samples, observed.observation, target)
         self.gallery.offer(self.scores[-1], partial(picture, *shown, rule=settings.rule))
-        if len(self.scores) % RETURNED_EVERY == 0:
+        self._kept_bytes += samples.nbytes
+        if self._kept_bytes > RETURNED_AFTER_BYTES:
+            self._kept_bytes = 0
             return_freed_memory()
         if self._on_image is not None:
             self._on_image(len(self.scores), len(self._experiment.data.photos))

@@ -12,8 +12,9 @@ from invbench.metrics.pairs import check_pair, score_each_observation
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Many small images are scored in one call; large ones in pieces whose temporaries fit the cache.
 _EXACT_IN_FLOAT32 = 256  # squares of 8-bit differences, whose sum has no rounding
+
+# Many small images are scored in one call; large ones in pieces whose temporaries fit the cache.
 _ELEMENTS_PER_PIECE = {"cpu": 2**18}
 _ELEMENTS_PER_PIECE_ELSEWHERE = 2**26
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from invbench.errors import FolderWarning, InvalidRecordError
-from invbench.escaping import counted, error_text, terminal
+from invbench.escaping import counted, error_text, terminal_lines
 from invbench.report import WIDTH, room, run_table, verdict_lines
 from invbench.suite.columns import chosen_columns
 from invbench.suite.progress import LineDisplay, NoDisplay, TerminalDisplay
@@ -63,24 +63,19 @@ def escape_report(report: pytest.TestReport) -> None:
         for entry in trace.reprentries if trace else ():
             _escape_entry(entry)
         if crash:
-            crash.message = escaped(crash.message)
-    report.sections = [(name, escaped(text)) for name, text in report.sections]
+            crash.message = terminal_lines(crash.message)
+    report.sections = [(name, terminal_lines(text)) for name, text in report.sections]
 
 
 def _escape_entry(entry: Any) -> None:
     """Escape the lines of one function, and what it says of arguments, variables and the error."""
-    entry.lines = [escaped(line) for line in entry.lines]
+    entry.lines = [terminal_lines(line) for line in entry.lines]
     if arguments := getattr(entry, "reprfuncargs", None):
-        arguments.args = [(name, escaped(text)) for name, text in arguments.args]
+        arguments.args = [(name, terminal_lines(text)) for name, text in arguments.args]
     if variables := getattr(entry, "reprlocals", None):
-        variables.lines = [escaped(line) for line in variables.lines]
+        variables.lines = [terminal_lines(line) for line in variables.lines]
     if place := getattr(entry, "reprfileloc", None):
-        place.message = escaped(place.message)
-
-
-def escaped(lines: str) -> str:
-    """Return lines for a terminal, each as it can be shown."""
-    return "\n".join(terminal(line.expandtabs()) for line in lines.split("\n"))
+        place.message = terminal_lines(place.message)
 
 
 def closing_lines(session: Session, *, quiet: bool) -> Iterator[str]:

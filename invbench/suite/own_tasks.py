@@ -69,9 +69,9 @@ def _own(name: str, source: str) -> Task:
     factory = load_factory(source)
     try:
         task = factory()
-    except InvbenchError:
+    except (InvbenchError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # pytest's importorskip raises what is no Exception
         raise InvalidTaskError(f"{source}: called without arguments: {fault_in(error)}") from error
     if not isinstance(task, Task):
         raise InvalidTaskError(

@@ -16,6 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from invbench.data import DataSet
 from invbench.data.photos import photos
 from invbench.errors import InvalidSamplesError
+from invbench.evaluation import rounds
 from invbench.evaluation.evaluate import evaluate
 from invbench.evaluation.experiment import Experiment, Facts, Settings, Subject
 from invbench.evaluation.sampling import draw
@@ -49,6 +50,15 @@ def run(**changes):
 @pytest.fixture(scope="module")
 def evaluation():
     return run()
+
+
+def test_freed_memory_goes_back_after_so_many_bytes_of_samples(monkeypatch):
+    image = 20 * 3 * 128 * 128 * 4
+    returned = []
+    monkeypatch.setattr(rounds, "RETURNED_AFTER_BYTES", image)
+    monkeypatch.setattr(rounds, "return_freed_memory", lambda: returned.append(1))
+    run()
+    assert len(returned) == len(PHOTOS) // 2
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,7 @@ class TestReading:
             ("mine=my_tasks:nothing", UnknownNameError, "cannot be imported"),
             ("mine=my_tasks:one", InvalidTaskError, "return a Task"),
             ("mine=my_tasks:needs", InvalidTaskError, "called without arguments"),
+            ("mine=my_tasks:skips", InvalidTaskError, "Skipped: could not import"),
             (
                 "mine=my_tasks:fails",
                 InvalidTaskError,
@@ -93,6 +94,7 @@ class TestReading:
         module.one = lambda: 1
         module.needs = lambda size: size
         module.fails = lambda: 1 / 0
+        module.skips = lambda: pytest.importorskip("nowhere")
         with pytest.raises(error, match=message):
             read_task(text)
 

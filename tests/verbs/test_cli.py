@@ -101,13 +101,15 @@ def test_verbs_without_numerics_start_without_torch():
     assert done.returncode == 0
 
 
-def test_an_error_that_nobody_foresaw_has_a_status_of_its_own(monkeypatch, capsys):
+@pytest.mark.parametrize("kind", [ZeroDivisionError, pytest.skip.Exception])
+def test_an_error_that_nobody_foresaw_has_a_status_of_its_own(monkeypatch, capsys, kind):
     def fail(_):
-        raise ZeroDivisionError
+        raise kind("\x1b]8;;")
 
     monkeypatch.setattr("invbench.verbs.env.run", fail)
     assert main(["env"]) is ExitCode.FAULT
-    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert rf"{kind.__name__}: \x1b]8;;" in (said := capsys.readouterr().err)
+    assert "\x1b" not in said
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
