@@ -69,7 +69,6 @@ def place(tmp_path_factory):
     return place
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mine", "saved", "reference"])
 def test_records_are_those_of_a_local_run(place, name):
     if not (place / "local").exists():
@@ -85,7 +84,6 @@ def test_records_are_those_of_a_local_run(place, name):
     assert record(place / "local", case)["execution"] is None
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_for_good_is_named_and_the_rest_is_kept(place):
     found = record(place / "remote", "deadly-colorization")
     assert found["status"] == "error"
@@ -95,7 +93,6 @@ def test_a_worker_that_dies_for_good_is_named_and_the_rest_is_kept(place):
     assert "3 passed" in (place / "said").read_text()
 
 
-@pytest.mark.slow
 def test_an_error_of_a_user_s_own_is_told_with_its_traceback(place):
     assert (
         "ZeroDivisionError: no such thing"
@@ -104,7 +101,6 @@ def test_an_error_of_a_user_s_own_is_told_with_its_traceback(place):
     assert 'raise ZeroDivisionError("no such thing")' in (place / "said").read_text()
 
 
-@pytest.mark.slow
 def test_a_resumed_run_keeps_what_was_measured(place):
     before = (place / "remote" / "cases" / "mine-colorization.json").read_bytes()
     only = ("-k", "colorization and mine", "--invbench-resume")
@@ -126,7 +122,6 @@ def cluster(monkeypatch):
     cluster.shutdown()
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_node_is_killed_in_the_middle(cluster, tmp_path):
     second = cluster.add_node(num_cpus=1)
@@ -158,7 +153,6 @@ def test_a_node_is_killed_in_the_middle(cluster, tmp_path):
         assert len(lost) == killed.name.endswith(f"-{task}"), lost
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_work_that_no_node_can_take_is_told_of(cluster):
     import ray
